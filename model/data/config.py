@@ -1,0 +1,89 @@
+"""Which images a study uses, and how they are split."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from model.config import SECTION, Positive
+
+DatasetName = Literal["stripes", "mvtec", "mvtec_ad2", "loco", "btad", "realiad", "magnetic_tile", "folder"]
+
+
+@dataclass(frozen=True, config=SECTION)
+class StripesConfig:
+    """The built-in dataset: domains A (blobs, scratches), B (vertical, oblique), C (horizontal)."""
+
+    seed: int = 0
+    """Everything is drawn from it."""
+    size: Positive = 256
+    """Image side, pixels."""
+    train: Positive = 60
+    """Normal training images per domain."""
+    test_good: Positive = 30
+    """Normal test images per domain."""
+    test_bad: Positive = 30
+    """Anomalous test images per domain."""
+    contrast: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.08, 0.16)
+    """Lowest and highest amplitude of domain C's streaks, in grey levels of a [0, 1] image."""
+    gap_ratio: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.2,
+        0.45,
+    )
+    """Share of a streak's length that is missing."""
+    length: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] = (
+        0.4,
+        0.9,
+    )
+    """Streak length, as a share of the image's width."""
+    thickness: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (1.5, 4.0)
+    """Streak thickness, pixels at 256 px images."""
+    surface: Literal["brushed", "woven"] = "brushed"
+    """Domain C's normal texture: brushed metal or woven cloth; both have horizontal structure."""
+
+    @model_validator(mode="after")
+    def _check(self) -> StripesConfig:
+        for name in ("contrast", "gap_ratio", "length", "thickness"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name} must be [lowest, highest], got {[low, high]}")
+        return self
+
+
+@dataclass(frozen=True, config=SECTION)
+class DataConfig:
+    """A dataset, its categories and its splits."""
+
+    dataset: DatasetName = "stripes"
+    """Layout to read, or ``stripes`` (built in, drawn on demand)."""
+    root: str | None = None
+    """Folder of the dataset; not needed for ``stripes``."""
+    categories: tuple[str, ...] | None = None
+    """Categories (products, domains) to use; all that are found if not given."""
+    setting: Literal["unified", "per_category"] = "unified"
+    """One model for all categories, or one per category."""
+    selection: Literal["none", "half"] = "none"
+    """``half``: test images are halved by category, label and defect type into a selection split
+    (search and model selection read it) and a report split (tables read it). ``none``: all test
+    images report; a search on them selects on what it reports, and its tables say so."""
+    split_seed: int = 0
+    """Seed of the halves, and of layouts without an official train/test split."""
+    train_share: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    """Share of normal images used for training where the layout has no official split."""
+    views: Literal["all", "single"] = "all"
+    """Real-IAD only: its multi-view or its single-view lists."""
+    max_train: Positive | None = None
+    """Use at most this many training images per category (drawn by ``split_seed``)."""
+    max_test: Positive | None = None
+    """Use at most this many test images per category, label and defect type."""
+    stripes: StripesConfig = field(default_factory=StripesConfig)
+    """Parameters of the built-in dataset."""
+
+    @model_validator(mode="after")
+    def _check(self) -> DataConfig:
+        if self.dataset != "stripes" and not self.root:
+            raise ValueError(f"dataset {self.dataset} needs root: the dataset's folder")
+        return self

@@ -1,0 +1,53 @@
+"""Errors that a user can cause and can fix.
+
+The command line prints each of them as one line and exits with code 2. Anything else that is raised
+is a defect of this project and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend: wrong spec, data, checkpoint, storage or disk.
+
+    Parameters
+    ----------
+    message: what is wrong, naming the offending value or file.
+    where: ``file`` or ``file:line:column`` it was found at, if known.
+    hint: what to do about it, if that is not plain from the message.
+    """
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        head = f"{self.where}: " if self.where else ""
+        tail = f" ({self.hint})" if self.hint else ""
+        return " ".join(f"{head}{self.message}{tail}".split())
+
+
+class ConfigError(UserError):
+    """A configuration value is unknown, of the wrong type or outside its range."""
+
+
+class DataError(UserError):
+    """An image, a mask or a dataset folder cannot be used as it is."""
+
+
+class CheckpointError(UserError):
+    """Weights are missing, unreadable or do not fit the model they are loaded into."""
+
+
+class StorageError(UserError):
+    """Results, caches or the study's storage cannot be read or written."""
+
+
+class DivergedError(Exception):
+    """Training or scoring produced NaN or infinity: an outcome of a run, recorded by name."""
+
+
+class InterruptedRun(Exception):  # noqa: N818 - an outcome, not a failure
+    """Work stopped by request after saving what is needed to continue it."""
