@@ -22,6 +22,7 @@ from pydantic import (
     ConfigDict,
     Field,
     TypeAdapter,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
@@ -78,13 +79,30 @@ def _size(value: Any) -> Any:
     """An image size: one number for a square, or ``[height, width]``."""
     if isinstance(value, int) and not isinstance(value, bool):
         return (value, value)
-    return value
+    # After a function, pydantic's strict mode no longer takes JSON's lists for tuples.
+    return tuple(value) if isinstance(value, list) else value
 
 
 Knob = float | Schedule
 Share = Annotated[Knob, _within(0, 1)]
 Positive = Annotated[int, Field(ge=1)]
-Size = Annotated[tuple[Positive, Positive], BeforeValidator(_size)]
+Size = Annotated[
+    tuple[Positive, Positive],
+    BeforeValidator(_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 1},
+                    "minItems": 2,
+                    "maxItems": 2,
+                },
+            ]
+        }
+    ),
+]
 
 
 @dataclass(frozen=True, config=SECTION)

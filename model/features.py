@@ -1,0 +1,333 @@
+"""The frozen encoder's features: encoded once, memory-mapped, shared by all runs and processes.
+
+Dinomaly trains without augmentation and its encoder is frozen, so the group means of an image are
+constants. They are kept per category in ``<cache>/features/<encoder id>/<images id>.bin`` with a
+``.json`` header beside it. The header is written last and atomically: a file without one is an
+unfinished build and is built again. Safe to delete at any time.
+
+Where the disk budget is too small, images stream through the encoder instead, with equal results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import filelock
+import torch
+from torch import Tensor
+
+from model.config import ImageConfig, ModelConfig, dump_config
+from model.data.samples import Sample
+from model.data.transforms import load_image
+from model.dinomaly import Dinomaly
+from model.encoder import Encoder, build_encoder
+from model.encoder_id import weights_fingerprint
+from model.errors import StorageError
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what)."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ENCODE_BATCH = 16
+#: Part of every cache name: raise it when the meaning of the stored numbers changes.
+FORMAT = 1
+
+
+class AbsentEncoder(Encoder):
+    """An encoder's dimensions without the encoder: enough to train and score on cached features."""
+
+    def __init__(self, shape: EncoderShape) -> None:
+        super().__init__()
+        self.dim, self.heads, self.prefix = shape.dim, shape.heads, shape.prefix
+        self.grid, self.layers = shape.grid, shape.layers
+
+    def forward(self, images: Tensor) -> list[Tensor]:  # noqa: ARG002
+        """Refuses: there is nothing to encode with."""
+        raise RuntimeError("this model was built on cached features and has no encoder")
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """What the student needs to know of an encoder."""
+
+    dim: int
+    heads: int
+    prefix: int
+    grid: tuple[int, int]
+    layers: int
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> EncoderShape:
+        """Read off an encoder."""
+        return cls(encoder.dim, encoder.heads, encoder.prefix, encoder.grid, encoder.layers)
+
+    @property
+    def tokens(self) -> int:
+        """T = P + H * W."""
+        return self.prefix + self.grid[0] * self.grid[1]
+
+
+class Features(Protocol):
+    """Group means of a fixed sequence of images."""
+
+    samples: tuple[Sample, ...]
+    shape: EncoderShape
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """Group means [b, G, T, C], float32 on the CPU, of the samples at ``indices`` [b]."""
+        ...
+
+
+class CachedFeatures:
+    """Memory-mapped group means; see :class:`Features`."""
+
+    def __init__(self, samples: tuple[Sample, ...], shape: EncoderShape, parts: Sequence[Tensor]) -> None:
+        self.samples = samples
+        self.shape = shape
+        self._parts = list(parts)
+        lengths = torch.tensor([len(part) for part in parts])
+        self._part_of = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+        self._row_of = torch.cat([torch.arange(len(part)) for part in parts])
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """See :class:`Features`."""
+        rows = [
+            self._parts[int(part)][int(row)]
+            for part, row in zip(self._part_of[indices], self._row_of[indices], strict=True)
+        ]
+        return torch.stack(rows).float()
+
+
+class StreamedFeatures:
+    """Group means computed on demand; see :class:`Features`."""
+
+    def __init__(
+        self,
+        samples: tuple[Sample, ...],
+        model: Dinomaly,
+        image: ImageConfig,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.samples = samples
+        self.shape = EncoderShape.of(model.encoder)
+        self._model, self._image, self._dtype, self._device = model, image, dtype, device
+
+    def __getitem__(self, indices: Tensor) -> Tensor:
+        """See :class:`Features`."""
+        images = load_images([self.samples[int(i)] for i in indices], self._image)
+        groups = self._model.encode(images.to(self._device))
+        # Rounded as the cache would round, so that both ways give the same training.
+        return groups.to(self._dtype).float().cpu()
+
+
+def load_images(samples: Sequence[Sample], image: ImageConfig) -> Tensor:
+    """Network inputs [len(samples), 3, crop_h, crop_w], decoded by a few threads."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        return torch.stack(list(pool.map(lambda s: load_image(s.image_path, image), samples)))
+
+
+def encoder_id(config: ModelConfig) -> str:
+    """Hex name of everything but the images that the cached numbers depend on."""
+    values = dump_config(config)
+    content = {
+        "format": FORMAT,
+        "encoder": values["encoder"]["name"],
+        "weights": weights_fingerprint(config.encoder),
+        "blocks": values["encoder"]["blocks"],
+        "groups": values["groups"],
+        "image": values["image"],
+        "dtype": config.cache.dtype,
+    }
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=10).hexdigest()
+
+
+def cache_bytes(config: ModelConfig, shape: EncoderShape, images: int) -> int:
+    """Disk needed for ``images`` images, in bytes."""
+    width = DTYPES[config.cache.dtype].itemsize
+    return images * config.group_count * shape.tokens * shape.dim * width
+
+
+def open_features(
+    config: ModelConfig,
+    parts: dict[str, tuple[Sample, ...]],
+    digests: dict[str, str],
+    *,
+    cache_dir: Path,
+    device: torch.device,
+    progress: Progress,
+    verify: bool = False,
+) -> Features:
+    """Features of all samples of ``parts``, in order; missing ones are encoded first.
+
+    Parameters
+    ----------
+    parts: samples per category. digests: hash of each category's image contents.
+    cache_dir: root of the cache. verify: compare checksums too, and rebuild what does not match.
+    progress: told of every batch while encoding.
+
+    Raises
+    ------
+    StorageError: the cache cannot be written, or the disk is too full (says how much is needed).
+    """
+    folder = cache_dir / "features" / encoder_id(config)
+    samples = tuple(sample for part in parts.values() for sample in part)
+    loader = _Loader(config, folder, device, progress)
+    headers: dict[str, _Header] = {}
+    total = len(samples)
+    done = 0
+    for category, part in parts.items():
+        header = _read_header(folder / digests[category], verify=verify)
+        if header is None:
+            model = loader.model()
+            shape = EncoderShape.of(model.encoder)
+            if cache_bytes(config, shape, total) > config.cache.budget_gb * 1e9:
+                dtype = DTYPES[config.cache.dtype]
+                return StreamedFeatures(samples, model, config.image, dtype, device)
+            header = loader.build(category, part, folder / digests[category], done, total)
+        headers[category] = header
+        done += len(part)
+    first = next(iter(headers.values()))
+    maps = [_map(folder / digests[category], header) for category, header in headers.items()]
+    return CachedFeatures(samples, first.encoder_shape(), maps)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the ``.json`` beside a feature file says."""
+
+    shape: list[int]
+    dtype: str
+    checksum: str
+    dim: int
+    heads: int
+    prefix: int
+    grid: list[int]
+    layers: int
+    torch: str
+    device: str
+
+    def encoder_shape(self) -> EncoderShape:
+        return EncoderShape(self.dim, self.heads, self.prefix, (self.grid[0], self.grid[1]), self.layers)
+
+
+class _Loader:
+    """Builds the encoder at most once, and only if something has to be encoded."""
+
+    def __init__(self, config: ModelConfig, folder: Path, device: torch.device, progress: Progress) -> None:
+        self.config, self.folder, self.device, self.progress = config, folder, device, progress
+        self._model: Dinomaly | None = None
+
+    def model(self) -> Dinomaly:
+        if self._model is None:
+            encoder = build_encoder(self.config.encoder, self.config.image.crop)
+            self._model = Dinomaly(encoder, self.config).to(self.device).eval()
+        return self._model
+
+    def build(
+        self, category: str, samples: tuple[Sample, ...], stem: Path, done: int, total: int
+    ) -> _Header:
+        """Encode one category under its lock; whoever waits finds it built."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(f"{stem}.lock"):
+                header = _read_header(stem, verify=False)
+                return header or self._encode(category, samples, stem, done, total)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write the feature cache in {self.folder}: {error.strerror or error}",
+                hint="free some space, or choose another folder with --cache",
+            ) from error
+
+    def _encode(
+        self, category: str, samples: tuple[Sample, ...], stem: Path, done: int, total: int
+    ) -> _Header:
+        model = self.model()
+        shape = EncoderShape.of(model.encoder)
+        need, free = cache_bytes(self.config, shape, len(samples)), shutil.disk_usage(self.folder).free
+        if need > free:
+            raise StorageError(
+                f"the features of '{category}' need {need / 1e9:.2f} GB, {free / 1e9:.2f} GB are free "
+                f"in {self.folder}",
+                hint="free some space, choose another folder with --cache, or set cache.budget_gb: 0",
+            )
+        dtype = DTYPES[self.config.cache.dtype]
+        partial = stem.with_name(f"{stem.name}.partial")
+        checksum = hashlib.blake2b(digest_size=16)
+        with partial.open("wb") as stream:
+            for batch in _batches(samples, ENCODE_BATCH):
+                images = load_images(batch, self.config.image).to(self.device)
+                groups = model.encode(images).to(dtype).cpu().contiguous()
+                raw = groups.view(torch.uint8).numpy().tobytes()
+                checksum.update(raw)
+                stream.write(raw)
+                done += len(batch)
+                self.progress(done, total, f"encoding {category}")
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(stem.with_name(f"{stem.name}.bin"))
+        header = _Header(
+            shape=[len(samples), self.config.group_count, shape.tokens, shape.dim],
+            dtype=self.config.cache.dtype,
+            checksum=checksum.hexdigest(),
+            dim=shape.dim,
+            heads=shape.heads,
+            prefix=shape.prefix,
+            grid=list(shape.grid),
+            layers=shape.layers,
+            torch=torch.__version__,
+            device=str(self.device),
+        )
+        pending = stem.with_name(f"{stem.name}.json.partial")
+        pending.write_text(json.dumps(dataclasses.asdict(header), indent=1))
+        pending.replace(stem.with_name(f"{stem.name}.json"))
+        return header
+
+
+def _batches(items: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _read_header(stem: Path, *, verify: bool) -> _Header | None:
+    """The header of a finished build, or None where there is none or it does not match its file."""
+    path, data = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.bin")
+    try:
+        header = _Header(**json.loads(path.read_text()))
+        size = data.stat().st_size
+    except (OSError, ValueError, TypeError):
+        return None
+    expected = DTYPES[header.dtype].itemsize
+    for length in header.shape:
+        expected *= length
+    if size != expected or (verify and _checksum(data) != header.checksum):
+        path.unlink(missing_ok=True)
+        return None
+    return header
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 22):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _map(stem: Path, header: _Header) -> Tensor:
+    """The file as a tensor [n, G, T, C], mapped privately: nothing written can reach the file."""
+    count = 1
+    for length in header.shape:
+        count *= length
+    path = str(stem.with_name(f"{stem.name}.bin"))
+    flat = torch.from_file(path, shared=False, size=count, dtype=DTYPES[header.dtype])
+    return flat.reshape(header.shape)

@@ -1,0 +1,104 @@
+"""The loose loss: global cosine per group, with gradients concentrated on a tail of tokens.
+
+Guo et al., CVPR 2025, section 3.5. The reference scales gradients by a hook on the decoder's maps;
+here an identity in the graph does, which needs no registration and lives and dies with the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.config import TailConfig
+from model.priors.geometry import in_single_precision
+from model.priors.tail import tail_mask, tail_size
+
+Form = Callable[[Tensor, Tensor, Callable[[Tensor], Tensor], float], Tensor]
+"""(en, de [B, C, H, W], tail of a distance map, factor) -> scalar loss of one group."""
+
+
+def distance(en: Tensor, de: Tensor) -> Tensor:
+    """1 - cosine similarity of the tokens of two maps [B, C, H, W] -> [B, H, W], at least float32.
+
+    The norms' product is bounded below as in ``torch.nn.CosineSimilarity`` (eps 1e-8).
+    """
+    return 1 - F.cosine_similarity(in_single_precision(en), in_single_precision(de), dim=1)
+
+
+class _ScaleGradient(torch.autograd.Function):
+    """Identity, bit for bit, whose gradient is multiplied by a weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        return gradient * weight, None
+
+
+def _gradient_form(en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], factor: float) -> Tensor:
+    """The reference's: the cosine of whole maps; tokens outside the tail pull with ``factor``."""
+    if factor != 1:
+        with torch.no_grad():
+            inside = tail(distance(en, de)).unsqueeze(1)
+        weight = torch.where(inside, 1.0, factor).to(de.dtype)
+        de = _ScaleGradient.apply(de, weight)
+    en, de = in_single_precision(en), in_single_precision(de)
+    return (1 - F.cosine_similarity(en.flatten(1), de.flatten(1), dim=1)).mean()
+
+
+def _masked_form(en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], _factor: float) -> Tensor:
+    """Mean token distance over the tail alone; the other tokens have no gradient."""
+    d = distance(en, de)
+    inside = tail(d.detach())
+    return torch.where(inside, d, 0.0).sum() / inside.sum()
+
+
+_FORMS: Mapping[str, Form] = MappingProxyType({"gradient": _gradient_form, "masked": _masked_form})
+
+
+class LooseLoss:
+    """Mean over groups of the loss between encoder and decoder maps.
+
+    For ``form: gradient`` the value does not depend on the tail at all, only the gradient does; it
+    is not comparable with the value of ``form: masked``.
+    """
+
+    def __init__(self, config: TailConfig) -> None:
+        self.config = config
+        self._form = _FORMS[config.form]
+
+    def __call__(
+        self,
+        en: Sequence[Tensor],
+        de: Sequence[Tensor],
+        *,
+        q: float,
+        alpha: float,
+        beta: float,
+        factor: float,
+    ) -> Tensor:
+        """Scalar loss of G pairs of maps [B, C, H, W]; no gradient reaches ``en``.
+
+        q, alpha, beta: the tail's current values, see :func:`model.priors.tail.tail_mask`.
+        factor: on the gradient at tokens outside the tail (``form: gradient`` only).
+        Raises ``ValueError`` if the numbers of encoder and decoder maps differ or are zero.
+        """
+        if len(en) != len(de) or not en:
+            raise ValueError(f"got {len(en)} encoder maps and {len(de)} decoder maps")
+
+        def tail(d: Tensor) -> Tensor:
+            if tail_size(d.numel(), q) == d.numel():  # q = 1: everything, no need to look
+                return torch.ones_like(d, dtype=torch.bool)
+            return tail_mask(d, q, alpha, beta, self.config)
+
+        losses = [self._form(a.detach(), b, tail, factor) for a, b in zip(en, de, strict=True)]
+        return torch.stack(losses).mean()

@@ -1,0 +1,267 @@
+"""fit(): deterministic, resumable training of the student on features."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.config import ModelConfig, TailConfig
+from model.dinomaly import Dinomaly
+from model.errors import CheckpointError, DivergedError, InterruptedRun, StorageError
+from model.features import Features
+from model.losses import LooseLoss
+from model.optim import StableAdamW, learning_rate
+from model.priors.schedule import value_at
+from model.streams import generator
+
+#: Steps between looks at the loss, each of which waits for the device.
+FLUSH_EVERY = 25
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step as the history keeps it."""
+
+    iteration: int
+    loss: float
+    lr: float
+    grad_norm: float
+    """Before clipping."""
+    knobs: dict[str, float]
+    """Current value of every scalar knob, by its YAML path."""
+
+
+@dataclass
+class TailKnobs:
+    """Current values of the loss's knobs."""
+
+    q: float
+    alpha: float
+    beta: float
+    factor: float
+
+
+def tail_knobs(config: TailConfig, iteration: int, progress: float) -> TailKnobs:
+    """The tail's knobs at a step; q shrinks from 1 over ``ramp`` iterations as in the reference.
+
+    The reference ramps p = 1 - q linearly from 0, p_i = p * min(i / ramp, 1).
+    """
+    p = 1 - value_at(config.q, progress)
+    if config.ramp:
+        p *= min(iteration / config.ramp, 1.0)
+    return TailKnobs(
+        q=1 - p,
+        alpha=value_at(config.alpha, progress),
+        beta=value_at(config.beta, progress),
+        factor=value_at(config.factor, progress),
+    )
+
+
+def batches(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Endless index batches: a fresh permutation per epoch, its incomplete last batch dropped.
+
+    With fewer images than a batch, a batch is all of them. Depends on (seed, epoch) alone.
+    """
+    size = min(batch_size, count)
+    epoch = 0
+    while True:
+        order = torch.randperm(count, generator=generator(seed, "data order", epoch))
+        yield from order[: count - count % size].split(size)
+        epoch += 1
+
+
+@dataclass
+class Fit:
+    """State of a training run; what a checkpoint holds."""
+
+    iteration: int = 0
+    history: list[Step] = field(default_factory=list)
+
+
+def fit(
+    model: Dinomaly,
+    features: Features,
+    indices: Tensor,
+    seed: int,
+    *,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    on_step: Callable[[int, int, float], None] = lambda *_: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[Step]:
+    """Train ``model`` in place on the features at ``indices`` [n] and return its history.
+
+    Parameters
+    ----------
+    seed: replicate; drives init, data order and both noises through separate streams.
+    checkpoint: file to resume from and to save to every ``train.checkpoint_every`` steps.
+    on_step: told (iteration, iterations, loss) every few steps.
+    should_stop: asked every few steps; True saves the checkpoint and raises.
+
+    Raises
+    ------
+    DivergedError: the loss or the gradient became NaN or infinite.
+    InterruptedRun: stopped by request; the checkpoint continues it.
+    CheckpointError: the checkpoint belongs to another run or is damaged.
+    """
+    device = torch.device(device)
+    config = model.config
+    model.initialise(seed)
+    model.to(device).train()
+    trainable = [p for _, p in model.student()]
+    optimiser = StableAdamW(
+        trainable,
+        lr=config.train.lr,
+        betas=config.train.betas,
+        eps=config.train.eps,
+        weight_decay=config.train.weight_decay,
+        update_clip=config.train.update_clip,
+    )
+    state = Fit()
+    if checkpoint is not None and checkpoint.exists():
+        state = _load(checkpoint, model, optimiser)
+    loss_of = LooseLoss(config.tail)
+    order = batches(len(indices), config.train.batch_size, seed)
+    for _ in range(state.iteration):
+        next(order)
+    pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]] = []
+    with _numerics(config, device):
+        for iteration in range(state.iteration, config.train.iterations):
+            lr = learning_rate(iteration, config.train)
+            progress = iteration / config.train.iterations
+            knobs = model.set_progress(progress)
+            tail = tail_knobs(config.tail, iteration, progress)
+            model.seed_noise(seed, iteration)
+            loss, norm = train_step(
+                model, features[indices[next(order)]].to(device), optimiser, loss_of, lr, tail
+            )
+            tail_values = {f"tail.{name}": v for name, v in dataclasses.asdict(tail).items()}
+            pending.append((iteration, loss, lr, norm, knobs | tail_values | learned_strengths(model)))
+            state.iteration = iteration + 1
+            last = state.iteration == config.train.iterations
+            if len(pending) >= FLUSH_EVERY or last:
+                state.history += _flush(pending)
+                on_step(state.iteration, config.train.iterations, state.history[-1].loss)
+                if should_stop() and not last:
+                    _save(checkpoint, state, model, optimiser)
+                    raise InterruptedRun(f"stopped by request at iteration {state.iteration}")
+            every = config.train.checkpoint_every
+            if checkpoint is not None and every and state.iteration % every == 0 and not last:
+                state.history += _flush(pending)
+                _save(checkpoint, state, model, optimiser)
+    model.eval()
+    model.set_progress(1.0)
+    return state.history
+
+
+def train_step(
+    model: Dinomaly,
+    groups: Tensor,
+    optimiser: StableAdamW,
+    loss_of: LooseLoss,
+    lr: float,
+    tail: TailKnobs,
+) -> tuple[Tensor, Tensor]:
+    """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars)."""
+    config = model.config.train
+    half = config.precision == "bfloat16"
+    with torch.autocast(groups.device.type, dtype=torch.bfloat16, enabled=half):
+        en, de = model.reconstruct(groups)
+    loss = loss_of(
+        [e.float() for e in en],
+        [d.float() for d in de],
+        q=tail.q,
+        alpha=tail.alpha,
+        beta=tail.beta,
+        factor=tail.factor,
+    )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_([p for _, p in model.student()], config.grad_clip)
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    optimiser.step()
+    return loss.detach(), norm.detach()
+
+
+def learned_strengths(model: Dinomaly) -> dict[str, float]:
+    """Current strength of each learned attention bias, by ``bias.lambda[block.head]``."""
+    values: dict[str, float] = {}
+    for i, block in enumerate(model.decoder):
+        logits = getattr(block.attn, "lam_logit", None)
+        if logits is not None:
+            strengths = torch.sigmoid(logits.detach()).flatten().tolist()
+            values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strengths)}
+    return values
+
+
+def _flush(pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]]) -> list[Step]:
+    steps = [Step(i, float(loss), lr, float(norm), knobs) for i, loss, lr, norm, knobs in pending]
+    pending.clear()
+    for step in steps:
+        if not (math.isfinite(step.loss) and math.isfinite(step.grad_norm)):
+            what = "loss" if not math.isfinite(step.loss) else "gradient"
+            raise DivergedError(
+                f"the {what} became {step.loss if what == 'loss' else step.grad_norm} "
+                f"at iteration {step.iteration}"
+            )
+    return steps
+
+
+@contextlib.contextmanager
+def _numerics(config: ModelConfig, device: torch.device) -> Iterator[None]:
+    """Deterministic kernels while training, and what was set before afterwards."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    if config.train.deterministic and device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(config.train.deterministic, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn)
+
+
+def _save(path: Path | None, state: Fit, model: Dinomaly, optimiser: StableAdamW) -> None:
+    """Write the checkpoint atomically: a crash leaves the old one or the new one."""
+    if path is None:
+        return
+    content: dict[str, Any] = {
+        "iteration": state.iteration,
+        "history": [dataclasses.asdict(step) for step in state.history],
+        "student": model.student_state(),
+        "optimiser": optimiser.state_dict(),
+    }
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise StorageError(f"cannot write checkpoint {path}: {error}") from error
+
+
+def _load(path: Path, model: Dinomaly, optimiser: StableAdamW) -> Fit:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(content["student"], strict=False)
+        optimiser.load_state_dict(content["optimiser"])
+        history = [Step(**step) for step in content["history"]]
+        return Fit(iteration=content["iteration"], history=history)
+    except Exception as error:  # torch raises many types on a damaged file
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or belongs to another run",
+            hint="delete it to start this run from the beginning",
+        ) from error
