@@ -19,6 +19,7 @@ Layout: n images of h x w pixels, C order.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -377,15 +378,21 @@ def _reference200(negatives: Floats, positives: Floats, regions: Regions) -> Are
     """The recipe behind published AUPRO tables.
 
     Thresholds climb from the lowest score in 200 equal steps; the points with FPR below the limit
-    are kept, their FPR divided by the largest one kept, and the trapezoids summed. The steps are
-    taken in the scores' own precision, which decides where the thresholds fall.
+    are kept, their FPR divided by the largest one kept, and the trapezoids summed.
     """
     lowest = min(negatives[0], positives.min())
     highest = max(negatives[-1], positives.max())
-    step = (highest - lowest) / REFERENCE_STEPS
+    step = (highest - lowest) / negatives.dtype.type(REFERENCE_STEPS)
     if not step > 0:
         return dict.fromkeys(LIMITS, f"all pixels score {lowest:g}, which leaves no room for thresholds")
-    thresholds = np.arange(lowest, highest, step)
+    # As the published values had it: count and increment rounded to the scores' precision, multiples
+    # of the increment to float64. (Whether numpy.arange rounds depends on its version.)
+    increment = float(lowest + step) - float(lowest)
+    exact = float(lowest) + increment * np.arange(math.ceil((highest - lowest) / step))
+    # Rounded down to the scores' type: a score is above the one exactly when it is above the other,
+    # and the look-ups need no wider copy of the scores.
+    thresholds = exact.astype(negatives.dtype)
+    thresholds = np.where(thresholds > exact, np.nextafter(thresholds, lowest), thresholds)
     fpr = (len(negatives) - np.searchsorted(negatives, thresholds, side="right")) / len(negatives)
     # A pixel is found by the thresholds strictly below its score: the first ``passed`` of them.
     gained = np.zeros(len(thresholds) + 1, dtype=np.float64)

@@ -259,7 +259,8 @@ def _contrast(
     image: Grey, labels: npt.NDArray[np.int32], label: int, box: tuple[int, int, int, int]
 ) -> float:
     top, left, bottom, right = box
-    window = np.s_[max(top - RING, 0) : bottom + RING, max(left - RING, 0) : right + RING]
+    margin = RING + GUARD  # what lies beyond cannot be in the ring, nor keep a pixel out of it
+    window = np.s_[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
     own = labels[window] == label
     # Box dilations, separable: a chessboard distance of at most RING from this defect ...
     near = ndimage.maximum_filter(own, size=2 * RING + 1, mode="constant")

@@ -60,10 +60,12 @@ def line_kernel(
 
     ``half_width: row`` is the length of the line less one, its largest distance.
     """
-    position = torch.arange(length, device=device, dtype=dtype or torch.get_default_dtype())
-    distance = (position[:, None] - position).abs()
     half_width = max(length - 1, 1) if config.half_width == "row" else config.half_width
-    return _KERNELS[config.kernel](distance, half_width).fill_diagonal_(0)
+    position = torch.arange(length, device=device)
+    profile = _KERNELS[config.kernel](position.to(dtype or torch.get_default_dtype()), half_width)
+    profile[0] = 0
+    # One value per distance, looked up: exactly symmetric, whatever a vectorised exp2 rounds to.
+    return profile[(position[:, None] - position).abs()]
 
 
 def line_weakening(

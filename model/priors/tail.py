@@ -103,16 +103,17 @@ def structure(d: Tensor, config: TailConfig, beta: float) -> Tensor:
 
 
 def _ranks(values: Tensor) -> Tensor:
-    """Average ranks of ``values`` [S, n] within each scope (row), normalised to [0, 1].
+    """Twice the average ranks, from 0, of ``values`` [scopes, n] within each scope: whole numbers.
 
-    Ties share their rank: breaking them by position would favour a part of the image.
+    Ties share their rank: breaking them by position would favour a part of the image. Dividing by
+    2 (n - 1), which maps ranks to [0, 1], would not change which tokens are in the tail, but its
+    rounding would separate tokens whose criteria are equal.
     """
-    ordered = values.sort(dim=1).values
     values = values.contiguous()
+    ordered = values.sort(dim=1).values
     below = torch.searchsorted(ordered, values)
     not_above = torch.searchsorted(ordered, values, right=True)
-    # Integers up to the division, hence the same on every device.
-    return (below + not_above - 1).to(values.dtype) / (2 * max(values.shape[1] - 1, 1))
+    return (below + not_above - 1).to(values.dtype)
 
 
 def tail_size(count: int, q: float) -> int:

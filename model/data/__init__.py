@@ -1,0 +1,1 @@
+"""Datasets: one reader per layout, one :class:`~model.data.samples.Sample` record for all."""

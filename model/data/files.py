@@ -1,0 +1,130 @@
+"""Finding images in folders, and saying in one line what is missing. Nothing is decoded here."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from model.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+GOOD_NAMES = frozenset({"good", "ok"})
+"""What published layouts call the folder of normal images."""
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Visible entries of a folder by name (``.DS_Store`` and ``._x`` are no images)."""
+    try:
+        with os.scandir(folder) as scan:
+            return sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: e.name)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise DataError(f"{folder} is a file, a folder is expected there") from None
+    except OSError as error:
+        raise DataError(f"cannot list {folder}: {error.strerror}") from None
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files directly in ``folder``, by name; none if it does not exist."""
+    return [
+        folder / entry.name
+        for entry in _entries(folder)
+        if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
+    ]
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Image files in ``folder`` and all its sub-folders, by path."""
+    nested = [image for child in folders_in(folder) for image in images_below(folder / child)]
+    return sorted(images_in(folder) + nested)
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Names of the sub-folders of ``folder``, sorted; none if it does not exist."""
+    return [entry.name for entry in _entries(folder) if entry.is_dir()]
+
+
+def existing_folder(path: Path, what: str) -> Path:
+    """``path`` if it is a folder; a :class:`DataError` naming it and ``what`` it is otherwise."""
+    if not path.exists():
+        raise DataError(f"{what} {path} does not exist")
+    if not path.is_dir():
+        raise DataError(f"{what} {path} is a file, a folder is expected")
+    return path
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``, did you mean 'x'?`` where one of ``known`` is close to ``name``, else nothing."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
+    return f", did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def choose(found: Sequence[str], wanted: Sequence[str] | None, root: Path) -> list[str]:
+    """The categories to read: ``wanted`` among those ``found`` below ``root``, or all of them.
+
+    Raises :class:`DataError` where none was found or a wanted one is not among them.
+    """
+    if not found:
+        raise DataError(f"no category found in {root}", hint="is this the dataset's root and layout?")
+    if wanted is None:
+        return sorted(found)
+    for name in wanted:
+        if name not in found:
+            raise DataError(
+                f"unknown category '{name}'{did_you_mean(name, found)}",
+                where=str(root),
+                hint=f"found: {', '.join(sorted(found))}",
+            )
+    return sorted(set(wanted))
+
+
+def masks_by_stem(folder: Path) -> dict[str, Path]:
+    """Mask files of ``folder`` by the stem of their image: ``000.png`` and ``000_mask.png`` are 000's.
+
+    Where both exist the one with the suffix wins.
+    """
+    files = images_in(folder)
+    plain = {path.stem: path for path in files}
+    marked = {path.stem.removesuffix("_mask"): path for path in files if path.stem.endswith("_mask")}
+    return {**plain, **marked}
+
+
+def mask_of(image: Path, masks: dict[str, Path], folder: Path) -> Path:
+    """The mask of a defect image; :class:`DataError` naming the image where there is none."""
+    try:
+        return masks[image.stem]
+    except KeyError:
+        raise DataError(
+            f"defect image {image} has no mask",
+            hint=f"expected {folder / image.stem}.png or {image.stem}_mask.png; "
+            "for images without masks use dataset: folder",
+        ) from None
+
+
+def require_only_good(train: Path) -> None:
+    """Refuse a train folder that has anything but normal images in ``good`` (or ``ok``)."""
+    for name in folders_in(train):
+        if name.lower() not in GOOD_NAMES:
+            raise DataError(
+                f"training folder {train / name} is not one of normal images",
+                hint="training must not see defects: move it to test, or name it 'good'",
+            )
+    if stray := images_in(train):
+        raise DataError(f"image {stray[0]} lies outside {train / 'good'}", hint="move it into 'good'")
+
+
+def require_no_defects(train: Path) -> None:
+    """Refuse a train folder with a sub-folder that a defect type might name: only normal ones train.
+
+    For plain folders, where ``train`` may hold images directly, or sub-folders called normal, good, ok.
+    """
+    for name in folders_in(train):
+        if name.lower() not in GOOD_NAMES | {"normal"}:
+            raise DataError(
+                f"training folder {train / name} is not one of normal images",
+                hint="training must not see defects: move it to 'abnormal', or name it 'normal'",
+            )

@@ -1,0 +1,95 @@
+"""Content hashes of files, remembered by path, size and modification time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from model.errors import DataError, StorageError
+
+Progress = Callable[[int, int], None]
+"""Called with (files hashed, files to hash)."""
+
+
+def hash_file(path: Path) -> str:
+    """blake2b of a file's contents, 32 hex digits; :class:`DataError` naming it if unreadable."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+class FileHashes:
+    """Hashes of the files below one root, kept in ``cache_dir`` between calls.
+
+    The memory is only a memory: a damaged or deleted one costs time, never correctness, and of two
+    processes that write it at once the last one wins.
+    """
+
+    def __init__(self, cache_dir: Path, root: Path) -> None:
+        self.root = root
+        name = hashlib.blake2b(str(root).encode(), digest_size=8).hexdigest()
+        self.path = cache_dir / "file-hashes" / f"{name}.json"
+
+    def _load(self) -> dict[str, list[int | str]]:
+        try:
+            known = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def _save(self, known: dict[str, list[int | str]]) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".hashes-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump(known, file, separators=(",", ":"))
+                Path(name).replace(self.path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StorageError(f"cannot write to the cache folder {self.path.parent}: {error}") from None
+
+    def of(self, paths: Iterable[Path], progress: Progress | None = None) -> dict[Path, str]:
+        """Content hash of each path; only new and changed files are read.
+
+        Raises :class:`DataError` naming a file that is missing or unreadable.
+        """
+        known = self._load()
+        result: dict[Path, str] = {}
+        fresh: list[tuple[Path, str, list[int | str]]] = []
+        for path in dict.fromkeys(paths):
+            try:
+                stat = path.stat()
+            except OSError as error:
+                raise DataError(f"cannot read {path}: {error.strerror}") from None
+            key = path.relative_to(self.root).as_posix()
+            stamp: list[int | str] = [stat.st_size, stat.st_mtime_ns]
+            entry = known.get(key)
+            if isinstance(entry, list) and entry[:2] == stamp and isinstance(entry[-1], str):
+                result[path] = entry[-1]
+            else:
+                fresh.append((path, key, stamp))
+        if fresh:
+            # Reading dominates and hashlib releases the interpreter's lock: threads suffice.
+            with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+                for done, ((path, key, stamp), digest) in enumerate(
+                    zip(fresh, pool.map(hash_file, (path for path, _, _ in fresh)), strict=True), start=1
+                ):
+                    result[path] = digest
+                    known[key] = [*stamp, digest]
+                    if progress:
+                        progress(done, len(fresh))
+            self._save(known)
+        return result

@@ -1,0 +1,70 @@
+"""One reader per dataset layout; all yield :class:`~model.data.samples.Sample` records."""
+
+from __future__ import annotations
+
+from model.data.readers.folder import read_folder
+from model.data.readers.loco import read_loco
+from model.data.readers.magnetic_tile import read_magnetic_tile
+from model.data.readers.mvtec import read_mvtec
+from model.data.readers.mvtec_ad2 import read_mvtec_ad2
+from model.data.readers.reader import Reader
+from model.data.readers.realiad import read_realiad
+from model.data.readers.stripes import locate_stripes, read_stripes
+
+READERS: dict[str, Reader] = {
+    reader.name: reader
+    for reader in (
+        Reader(
+            "stripes",
+            "built in: three drawn surfaces with blobs and scratches, streaks, faint broken rows",
+            "no root; drawn into the cache folder on demand",
+            read_stripes,
+            locate_stripes,
+        ),
+        Reader(
+            "mvtec",
+            "MVTec AD, VisA (1-class), MPDD and own data in the same layout",
+            "<category>/train/good, test/<type>, ground_truth/<type>/<stem>_mask.png",
+            read_mvtec,
+        ),
+        Reader(
+            "mvtec_ad2",
+            "MVTec AD 2, public test set",
+            "<category>/train/good, test_public/{good,bad}, test_public/ground_truth/bad/<stem>_mask.png",
+            read_mvtec_ad2,
+        ),
+        Reader(
+            "loco",
+            "MVTec LOCO AD; the union of an image's masks counts",
+            "<category>/train/good, test/<type>, ground_truth/<type>/<stem>/*.png",
+            read_loco,
+        ),
+        Reader(
+            "btad",
+            "BTAD: MVTec AD's layout with ok and ko",
+            "<category>/train/ok, test/{ok,ko}, ground_truth/ko/<stem>.{png,bmp}",
+            read_mvtec,
+        ),
+        Reader(
+            "realiad",
+            "Real-IAD with its published split, all views or one",
+            "realiad_jsons[_sv]/<category>.json, realiad_{1024,512,256}/<category>/...",
+            read_realiad,
+        ),
+        Reader(
+            "magnetic_tile",
+            "Magnetic Tile Defects as downloaded; a share of MT_Free trains, tile by tile",
+            "MT_{Free,Blowhole,Break,Crack,Fray,Uneven}/Imgs/<name>.{jpg,png}",
+            read_magnetic_tile,
+        ),
+        Reader(
+            "folder",
+            "a plain folder; masks are optional",
+            "[<category>/]{normal,abnormal}[/<type>], optional train and masks",
+            read_folder,
+        ),
+    )
+}
+"""Layout name -> its reader; the names are those ``data.dataset`` accepts."""
+
+__all__ = ["READERS", "Reader"]

@@ -1,0 +1,160 @@
+"""Behavioural: training is deterministic, resumable, fed by common random numbers, and says NaN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_model import RandomFeatures, tiny_config
+
+from model.config import ModelConfig
+from model.dinomaly import Dinomaly
+from model.errors import CheckpointError, DivergedError, InterruptedRun
+from model.features import AbsentEncoder
+from model.training import Step, batches, fit
+
+EVERYTHING = {
+    "token_dropout.pattern": "segment",
+    "token_dropout.rate": {"from": 0.1, "to": 0.4},
+    "tail.q": 0.2,
+    "tail.alpha": 0.5,
+    "bias.lambda": {"from": 0.0, "to": 0.5, "shape": "cosine"},
+}
+
+
+def train(
+    config: ModelConfig, seed: int = 0, features: RandomFeatures | None = None, **kwargs
+) -> tuple[Dinomaly, list[Step]]:
+    features = features or RandomFeatures()
+    model = Dinomaly(AbsentEncoder(features.shape), config)
+    return model, fit(model, features, torch.arange(len(features)), seed, **kwargs)
+
+
+def same_weights(a: Dinomaly, b: Dinomaly) -> bool:
+    others = dict(b.student())
+    return all(torch.equal(p, others[name]) for name, p in a.student())
+
+
+def test_a_repeat_is_identical_and_another_seed_is_not():
+    config = tiny_config(EVERYTHING)
+    first, history = train(config)
+    again, repeated = train(config)
+    other, _ = train(config, seed=1)
+    assert history == repeated
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
+
+
+def test_training_lowers_the_loss():
+    _, history = train(tiny_config({"train.iterations": 60, "bottleneck.dropout": 0.0}))
+    assert history[-1].loss < 0.8 * history[0].loss
+
+
+def test_an_interrupted_run_continues_bit_for_bit(tmp_path: Path):
+    config = tiny_config({**EVERYTHING, "train.iterations": 60})
+    whole, history = train(config)
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(InterruptedRun, match="iteration 25"):
+        train(config, checkpoint=checkpoint, should_stop=lambda: True)
+    resumed, continued = train(config, checkpoint=checkpoint)
+    assert continued == history
+    assert same_weights(whole, resumed)
+
+
+def test_a_killed_run_continues_from_its_last_periodic_checkpoint(tmp_path: Path):
+    config = tiny_config({**EVERYTHING, "train.iterations": 60, "train.checkpoint_every": 10})
+    checkpoint = tmp_path / "checkpoint.pt"
+
+    def die(done: int, *_: object) -> None:
+        raise KeyboardInterrupt if done >= 50 else ValueError  # ValueError: told earlier than expected
+
+    with pytest.raises((KeyboardInterrupt, ValueError)):
+        train(config, checkpoint=checkpoint, on_step=die)
+    assert torch.load(checkpoint, weights_only=True)["iteration"] % 10 == 0
+    resumed, history = train(config, checkpoint=checkpoint)
+    whole, expected = train(config)
+    assert history == expected
+    assert same_weights(whole, resumed)
+
+
+def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match="damaged"):
+        train(tiny_config(), checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("attention", ["linear", "softmax"])
+def test_zero_strength_equals_the_baseline_bit_for_bit(attention: str):
+    base, history = train(tiny_config({"decoder.attention": attention}))
+    neutral = {"bias.lambda": 0.0, "tail.alpha": 0.0, "token_dropout.pattern": "none"}
+    same, repeated = train(tiny_config({"decoder.attention": attention, **neutral}))
+    assert [s.loss for s in history] == [s.loss for s in repeated]
+    assert same_weights(base, same)
+
+
+def test_a_prior_shifts_no_other_random_stream():
+    """lambda = 0 and lambda = 1e-9 see the same data and the same noise, hence all but equal losses;
+    so do a run without token dropout and one whose rate is next to nothing."""
+    _, plain = train(tiny_config())
+    _, biased = train(tiny_config({"bias.lambda": 1e-9}))
+    assert [s.loss for s in biased] == pytest.approx([s.loss for s in plain], rel=1e-5)
+    rare = {"token_dropout.pattern": "segment", "token_dropout.rate": 1e-9}
+    _, dropped = train(tiny_config(rare))
+    assert [s.loss for s in dropped] == [s.loss for s in plain]
+
+
+def test_noise_of_a_step_depends_on_seed_and_step_alone():
+    model = Dinomaly(AbsentEncoder(RandomFeatures().shape), tiny_config())
+    draws = []
+    for prior_draws in (0, 3):
+        model.seed_noise(7, iteration=5)
+        for _ in range(prior_draws):
+            torch.rand(4, generator=model.token_dropout.generator)
+        draws.append(torch.rand(4, generator=model.bottleneck.generator))
+    assert torch.equal(*draws)
+    model.seed_noise(7, iteration=6)
+    assert not torch.equal(draws[0], torch.rand(4, generator=model.bottleneck.generator))
+
+
+def test_every_epoch_visits_each_image_at_most_once_and_fills_batches():
+    order = batches(10, 4, seed=3)
+    epochs = [torch.cat([next(order), next(order)]) for _ in range(3)]
+    assert all(len(set(epoch.tolist())) == 8 for epoch in epochs)
+    assert not torch.equal(epochs[0], epochs[1])
+    assert len(next(batches(3, 16, seed=0))) == 3
+
+
+def test_history_holds_every_knob_at_its_current_value():
+    config = tiny_config({**EVERYTHING, "train.iterations": 8, "tail.ramp": 4})
+    _, history = train(config)
+    assert [s.iteration for s in history] == list(range(8))
+    assert history[0].knobs["token_dropout.rate"] == 0.1
+    assert history[4].knobs["token_dropout.rate"] == pytest.approx(0.25)
+    assert [s.knobs["tail.q"] for s in history[:5]] == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+    assert history[0].knobs["bias.lambda"] == 0.0
+    assert history[0].lr == 0.0
+    assert history[2].lr == pytest.approx(config.train.lr)
+
+
+def test_learned_strengths_are_recorded_per_head_and_move():
+    _, history = train(tiny_config({"bias.lambda": "learned", "train.iterations": 20}))
+    names = {n for n in history[0].knobs if n.startswith("bias.lambda[")}
+    assert names == {f"bias.lambda[{block}.{head}]" for block in range(4) for head in range(2)}
+    assert all(0 < history[-1].knobs[n] < 1 for n in names)
+    assert any(history[-1].knobs[n] != history[0].knobs[n] for n in names)
+
+
+def test_nan_is_reported_with_its_iteration():
+    features = RandomFeatures()
+    features._groups[:, :, 3] = float("nan")
+    with pytest.raises(DivergedError, match="iteration 0"):
+        train(tiny_config(), features=features)
+
+
+def test_half_precision_trains_close_to_single():
+    _, single = train(tiny_config({"bottleneck.dropout": 0.0}))
+    _, half = train(tiny_config({"bottleneck.dropout": 0.0, "train.precision": "bfloat16"}))
+    assert [s.loss for s in half] == pytest.approx([s.loss for s in single], rel=0.05)
+    assert [s.loss for s in half] != [s.loss for s in single]
