@@ -1,0 +1,230 @@
+# ruff: noqa: ARG001 - executors and preparers share one signature
+"""Executors that take milliseconds and misbehave on demand, and plans to run them on.
+
+Workers import them by name (``runner_fakes:behave``). Each execution and step leaves a line in the file
+that ``FAKE_LOG`` names, so that tests can count what was really done, by whom.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ablate.plan import Plan, Run, Sources, make_plan
+from ablate.spec import parse_spec
+from ablate.worker import Reporter
+from ablate.workspace import StoredPlan, dump_run
+from model.errors import DataError, DivergedError, InterruptedRun
+
+STEP = 0.02
+
+
+def note(*words: object) -> None:
+    """Append a line to the log in one write, which the kernel keeps whole."""
+    descriptor = os.open(os.environ["FAKE_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
+    os.close(descriptor)
+
+
+def notes(path: Path, first: str) -> list[list[str]]:
+    """The log's lines that begin with the word ``first``, without it."""
+    if not path.exists():
+        return []
+    lines = (line.split() for line in path.read_text().splitlines())
+    return [words[1:] for words in lines if words[0] == first]
+
+
+def value_of(run: Run) -> float:
+    """The score a fake run gets: best at q = 0.3, seeds differ a little."""
+    q = run.config.tail.q
+    assert isinstance(q, float)
+    return round(0.9 - (q - 0.3) ** 2 + 0.001 * run.seed, 6)
+
+
+def write_metrics(run: Run, folder: Path, value: float, reason: str = "") -> None:
+    """metrics.csv with one metric per category, on both splits."""
+    lines = ["category,split,stratum,metric,value,reason"]
+    for category in run.categories:
+        for split in ("report", "selection"):
+            lines.append(f"{category},{split},all,image_auroc,{value},{reason}")
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+def quick(run: Run, folder: Path, reporter: Reporter) -> None:
+    """Done at once."""
+    note("ran", run.key, os.getpid())
+    reporter.progress(1, 1, "loss 0.1")
+    write_metrics(run, folder, value_of(run))
+
+
+def fail(run: Run, folder: Path, reporter: Reporter) -> None:
+    """Never works."""
+    raise ValueError("no")
+
+
+def steps(run: Run, folder: Path, reporter: Reporter) -> None:
+    """One checkpointed step per iteration; stops when asked."""
+    note("ran", run.key, os.getpid())
+    checkpoint = folder / "checkpoint.pt"
+    begin = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    for step in range(begin, run.config.train.iterations):
+        if reporter.should_stop():
+            raise InterruptedRun
+        time.sleep(STEP)
+        note("step", run.key, step)
+        draft = folder / "checkpoint.tmp"
+        draft.write_text(str(step + 1))
+        draft.replace(checkpoint)
+        reporter.progress(step + 1, run.config.train.iterations, f"loss {1 / (step + 1):.3f}")
+    write_metrics(run, folder, value_of(run))
+
+
+def _once(run: Run) -> bool:
+    """True the first time a run comes here, ever."""
+    marker = Path(f"{os.environ['FAKE_LOG']}.{run.key}")
+    try:
+        marker.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _raise(error: BaseException) -> Callable[[Run, Path, Reporter], None]:
+    def misbehave(run: Run, folder: Path, reporter: Reporter) -> None:
+        note("ran", run.key, os.getpid())
+        raise error
+
+    return misbehave
+
+
+def _kill(number: int, *, once: bool) -> Callable[[Run, Path, Reporter], None]:
+    def misbehave(run: Run, folder: Path, reporter: Reporter) -> None:
+        note("ran", run.key, os.getpid())
+        if not once or _once(run):
+            (folder / "checkpoint.pt").write_text("3")
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        write_metrics(run, folder, value_of(run))
+
+    return misbehave
+
+
+def _stubborn(run: Run, folder: Path, reporter: Reporter) -> None:
+    note("ran", run.key, os.getpid())
+    time.sleep(60)
+
+
+def _nan(run: Run, folder: Path, reporter: Reporter) -> None:
+    write_metrics(run, folder, float("nan"))
+
+
+def _undefined(run: Run, folder: Path, reporter: Reporter) -> None:
+    write_metrics(run, folder, float("nan"), "no defects")
+
+
+def _silent(run: Run, folder: Path, reporter: Reporter) -> None:
+    print("I compute nothing")
+
+
+def _full(run: Run, folder: Path, reporter: Reporter) -> None:
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    except OSError as error:
+        raise RuntimeError("could not write the checkpoint") from error
+
+
+BEHAVIOURS: dict[str, Callable[[Run, Path, Reporter], None]] = {
+    "diverges": _raise(DivergedError("loss is nan at iteration 7")),
+    "raises": _raise(ValueError("no such thing\non two lines")),
+    "user": _raise(DataError("image a.png is unreadable", hint="remove it")),
+    "memory": _raise(MemoryError()),
+    "exits": _raise(SystemExit(4)),
+    "full": _full,
+    "killed": _kill(signal.SIGKILL, once=False),
+    "killed-once": _kill(signal.SIGKILL, once=True),
+    "segfaults": _kill(signal.SIGSEGV, once=False),
+    "stubborn": _stubborn,
+    "nan": _nan,
+    "undefined": _undefined,
+    "silent": _silent,
+}
+
+
+def behave(run: Run, folder: Path, reporter: Reporter) -> None:
+    """What the variant's name says; ``quick`` if it says nothing."""
+    BEHAVIOURS.get(run.variant, quick)(run, folder, reporter)
+
+
+def prepare(plan: StoredPlan, reporter: Reporter) -> None:
+    """Takes note of having been called."""
+    note("prepared", len(plan.runs), os.environ["OMP_NUM_THREADS"])
+    reporter.progress(1, 1, "encoded")
+
+
+def bad_prepare(plan: StoredPlan, reporter: Reporter) -> None:
+    """A user's error before any run."""
+    raise DataError("the dataset is empty", where="data/", hint="fill it")
+
+
+SOURCES = Sources(
+    categories=lambda data: data.categories or ("a", "b"),
+    data=lambda *_: "data",
+    encoder=lambda _: "weights",
+)
+
+
+def make_sources(cache: Path) -> Sources:
+    """Stands in for :func:`ablate.plan.real_sources`."""
+    return SOURCES
+
+
+def make_fake_plan(
+    variants: Sequence[str] = ("base",),
+    seeds: int = 1,
+    *,
+    study: str = "study",
+    iterations: int = 10,
+    extra: str = "",
+    distinct: bool = True,
+) -> Plan:
+    """A plan of one run per variant and seed, on categories a and b.
+
+    ``distinct``: give each variant another learning rate, hence keys of its own.
+    """
+    rows = [
+        f"  {name}: {{train.lr: {0.001 * (1 + number * distinct):g}}}"
+        for number, name in enumerate(variants)
+    ]
+    text = "\n".join(
+        [
+            f"study: {study}",
+            "data: {dataset: stripes, selection: half}",
+            f"base: {{train: {{iterations: {iterations}}}}}",
+            "variants:",
+            *rows,
+            f"seeds: {seeds}",
+            extra,
+        ]
+    )
+    return make_plan(parse_spec(text, Path("study.yaml")), cache_dir=Path(), sources=SOURCES)
+
+
+def run_again(run: Run) -> dict[str, object]:
+    """Plain data of a run, to compare."""
+    return dump_run(run)
+
+
+if __name__ == "__main__":  # a supervisor in a process of its own, for tests that kill it
+    from ablate.runner import RunOptions, run_study
+
+    root, executor, workers, variants, seeds, iterations = sys.argv[1:]
+    plan = make_fake_plan(variants.split(","), int(seeds), iterations=int(iterations))
+    options = RunOptions(workers=int(workers), executor=f"runner_fakes:{executor}", preparer=None)
+    result = run_study(plan, Path(root), options)
+    print("\n".join(result.lines), flush=True)
+    sys.exit(result.exit_code)

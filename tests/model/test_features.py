@@ -1,0 +1,180 @@
+"""Behavioural: features are encoded once, shared, verified, and equal to encoding on the fly."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_model import tiny_config, write_images
+
+from model.config import ModelConfig
+from model.data.samples import Sample
+from model.dinomaly import Dinomaly, build_model
+from model.errors import StorageError
+from model.features import (
+    AbsentEncoder,
+    CachedFeatures,
+    Features,
+    StreamedFeatures,
+    cache_bytes,
+    encoder_id,
+    load_images,
+    open_features,
+)
+from model.training import fit
+
+CPU = torch.device("cpu")
+
+
+def opened(
+    config: ModelConfig, parts: dict[str, tuple[Sample, ...]], cache: Path, verify: bool = False
+) -> tuple[Features, list[tuple[int, int, str]]]:
+    """The features, and what progress was reported while opening them."""
+    told: list[tuple[int, int, str]] = []
+    features = open_features(
+        config,
+        parts,
+        {name: f"digest-{name}" for name in parts},
+        cache_dir=cache,
+        device=CPU,
+        progress=lambda *args: told.append(args),
+        verify=verify,
+    )
+    return features, told
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> dict[str, tuple[Sample, ...]]:
+    folders = {name: tmp_path / name for name in ("a", "b")}
+    for folder in folders.values():
+        folder.mkdir()
+    return {
+        "a": write_images(folders["a"], 18, seed=1),
+        "b": write_images(folders["b"], 3, seed=2),
+    }
+
+
+def test_cached_features_are_the_encoders_group_means(parts, tmp_path: Path):
+    config = tiny_config()
+    features, _ = opened(config, parts, tmp_path / "cache")
+    assert isinstance(features, CachedFeatures)
+    indices = torch.tensor([20, 0, 17])
+    model = build_model(config)
+    images = load_images([features.samples[int(i)] for i in indices], config.image)
+    layers = model.encoder(images)
+    wanted = torch.stack([(layers[0] + layers[1]) / 2, (layers[2] + layers[3]) / 2], dim=1)
+    assert torch.allclose(features[indices], wanted, atol=1e-5)
+
+
+def test_a_second_study_encodes_nothing_and_a_new_category_only_itself(parts, tmp_path: Path):
+    cache = tmp_path / "cache"
+    _, told = opened(tiny_config(), {"a": parts["a"]}, cache)
+    assert told[-1] == (18, 18, "encoding a")
+    _, told = opened(tiny_config({"train.lr": 1e-3}), parts, cache)
+    assert {what for *_, what in told} == {"encoding b"}
+    _, told = opened(tiny_config(), parts, cache)
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"encoder.seed": 1}, {"image.crop": [64, 64]}, {"groups": "dense"}, {"cache.dtype": "bfloat16"}],
+)
+def test_whatever_changes_the_numbers_changes_the_cache(change):
+    assert encoder_id(tiny_config(change)) != encoder_id(tiny_config())
+
+
+def test_training_on_cached_features_equals_training_through_the_encoder(parts, tmp_path: Path):
+    cached, _ = opened(tiny_config(), parts, tmp_path / "cache")
+    streamed, _ = opened(tiny_config({"cache.budget_gb": 0}), parts, tmp_path / "none")
+    assert isinstance(streamed, StreamedFeatures)
+    assert not list((tmp_path / "none").rglob("*.bin"))
+    losses = []
+    for features in (cached, streamed):
+        model = Dinomaly(AbsentEncoder(features.shape), tiny_config())
+        history = fit(model, features, torch.arange(len(features.samples)), seed=0)
+        losses.append([step.loss for step in history])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_half_precision_halves_the_file_and_streaming_rounds_alike(parts, tmp_path: Path):
+    config = tiny_config({"cache.dtype": "bfloat16"})
+    cached, _ = opened(config, parts, tmp_path / "cache")
+    size = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*.bin"))
+    assert size == cache_bytes(config, cached.shape, 21) == 21 * 2 * 21 * 64 * 2
+    streamed, _ = opened(
+        tiny_config({"cache.dtype": "bfloat16", "cache.budget_gb": 0}), parts, tmp_path / "none"
+    )
+    indices = torch.arange(21)
+    assert torch.allclose(cached[indices], streamed[indices], rtol=0.01)
+    assert (cached[indices] == streamed[indices]).float().mean() > 0.999
+
+
+def test_damage_is_found_and_encoded_again(parts, tmp_path: Path):
+    cache = tmp_path / "cache"
+    before, _ = opened(tiny_config(), parts, cache)
+    values = before[torch.arange(21)]
+    target = next(cache.rglob("digest-b.bin"))
+    content = bytearray(target.read_bytes())
+    content[100] ^= 0xFF
+    target.write_bytes(content)
+    after, told = opened(tiny_config(), parts, cache, verify=True)
+    assert {what for *_, what in told} == {"encoding b"}
+    assert torch.allclose(after[torch.arange(21)], values, atol=1e-5)
+    target.write_bytes(bytes(content[:50]))
+    _, told = opened(tiny_config(), parts, cache)
+    assert {what for *_, what in told} == {"encoding b"}
+
+
+def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):
+    cache = tmp_path / "cache"
+    opened(tiny_config(), parts, cache)
+    next(cache.rglob("digest-a.json")).write_text(json.dumps({"shape": [1]}))
+    _, told = opened(tiny_config(), parts, cache)
+    assert {what for *_, what in told} == {"encoding a"}
+
+
+def test_nothing_written_to_features_reaches_the_file(parts, tmp_path: Path):
+    features, _ = opened(tiny_config(), parts, tmp_path / "cache")
+    rows = features[torch.tensor([0])]
+    rows.zero_()
+    assert features[torch.tensor([0])].abs().sum() > 0
+
+
+def test_a_full_disk_is_one_clear_line(parts, tmp_path: Path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 10, 0))
+    with pytest.raises(StorageError, match=r"the features of 'a' need .* GB are free"):
+        opened(tiny_config(), parts, tmp_path / "cache")
+
+
+def test_an_unwritable_cache_is_one_clear_line(parts, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write the feature cache"):
+        opened(tiny_config(), parts, tmp_path / "file")
+
+
+def build_in_process(parts, cache: Path, queue) -> None:
+    torch.set_num_threads(1)
+    _, told = opened(tiny_config(), parts, cache)
+    queue.put(max((done for done, *_ in told), default=0) and sum(1 for _ in told))
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work(parts, tmp_path: Path):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [
+        context.Process(target=build_in_process, args=(parts, tmp_path / "cache", queue)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    batches = sum(queue.get(timeout=120) for _ in workers)
+    for worker in workers:
+        worker.join()
+    assert batches == 3  # ceil(18 / 16) + ceil(3 / 16): each batch was encoded once, by either
