@@ -176,10 +176,9 @@ def status(
 ) -> None:
     """Say where a study stands, also while it is running."""
     from ablate.console import make_console, print_json, print_status, watched
-    from ablate.options import find_study
     from ablate.store import status as read_status
 
-    folder = find_study(study, results)
+    folder = _study_dir(study, results)
     if as_json:
         print_json(read_status(folder).as_dict())
         return
@@ -200,10 +199,9 @@ def logs(
 ) -> None:
     """List the logs of a study's runs, or print the end of some."""
     from ablate.console import make_console, print_log_ends, print_logs
-    from ablate.options import find_study
     from ablate.store import status as read_status
 
-    state = read_status(find_study(study, results))
+    state = read_status(_study_dir(study, results))
     if run_name is None:
         print_logs(make_console(), state)
     else:
@@ -213,10 +211,9 @@ def logs(
 @app.command()
 def report(study: Study, results: Results = Path("results")) -> None:
     """Remake tables, figures and the report from what has finished so far."""
-    from ablate.options import find_study
     from ablate.report import make_report
 
-    print(make_report(find_study(study, results)))
+    print(make_report(_study_dir(study, results)))
 
 
 @app.command()
@@ -230,10 +227,9 @@ def clean(
 ) -> None:
     """List (or delete) what dead or finished work left behind; never anything of a live run."""
     from ablate.console import make_console, print_litter
-    from ablate.options import find_study
     from ablate.store import clean as find_litter
 
-    litter = find_litter(find_study(study, results), dry=not yes, interrupted=interrupted)
+    litter = find_litter(_study_dir(study, results), dry=not yes, interrupted=interrupted)
     print_litter(make_console(), litter, dry=not yes)
 
 
@@ -409,6 +405,15 @@ def _load(path: Path, sets: Sequence[str] | None, tiny: bool = False, echo: bool
     if echo:
         print_overrides(make_console(), spec)
     return smoke(spec) if tiny else spec
+
+
+def _study_dir(study: str, results: Path) -> Path:
+    """The folder of a study whose journal is about to be read, without Optuna's remarks on it."""
+    from ablate.ledger import quiet_optuna
+    from ablate.options import find_study
+
+    quiet_optuna()
+    return find_study(study, results)
 
 
 def _start(spec: StudySpec, results: Path, options: RunOptions) -> int:

@@ -311,7 +311,8 @@ class KeptMaps:
 
     def save(self, path: Path) -> None:
         """Write maps.npz: image [k, s, s, 3], mask [k, s, s], map [k, s, s] and one entry per field."""
-        np.savez_compressed(path, **{name: np.array(v) for name, v in self._columns.items()})
+        arrays: dict[str, Any] = {name: np.array(v) for name, v in self._columns.items()}
+        np.savez_compressed(path, **arrays)
 
 
 def pick(samples: Sequence[Sample], count: int) -> list[int]:

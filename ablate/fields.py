@@ -11,6 +11,7 @@ import functools
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from typing import Annotated, Any, NamedTuple, NoReturn
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -298,8 +299,8 @@ def _range(error: Mapping[str, Any], leaf: Leaf) -> str:
                 yield from parts(inner)
 
     where = next(part for part in parts(leaf.schema) if part.get(keyword[bound]) == limit)
-    low = f"[{where['minimum']:g}" if "minimum" in where else f"({where.get('exclusiveMinimum', '-inf')}"
-    high = f"{where['maximum']:g}]" if "maximum" in where else f"{where.get('exclusiveMaximum', 'inf')})"
+    low = f"[{where['minimum']:g}" if "minimum" in where else f"({where.get('exclusiveMinimum', -inf):g}"
+    high = f"{where['maximum']:g}]" if "maximum" in where else f"{where.get('exclusiveMaximum', inf):g})"
     return f"{low}, {high}"
 
 

@@ -566,7 +566,8 @@ def _draw_forest(results: Results) -> Iterator[Drawing]:
             "forest",
             f"Differences to {results.baseline}",
             f"Paired by seed, averaged over categories; {results.coverage} t-interval; ticks: seeds. "
-            f"Filled: real after Holm over {plural(max(d.family for d in data), 'comparison')}. An arrow: the interval goes on.",
+            f"Filled: real after Holm over {plural(max(d.family for d in data), 'comparison')}. "
+            "An arrow: the interval goes on.",
             draw_forest(data),
         )
 

@@ -43,7 +43,7 @@ class Run:
     config: ModelConfig
     """Canonical: one configuration per key."""
     data: DataConfig
-    aupro: str = "exact"
+    aupro: Literal["exact", "reference200"] = "exact"
     """How AUPRO is computed: ``exact`` or ``reference200``."""
     keep_weights: bool = False
     keep_maps: int = 8

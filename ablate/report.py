@@ -118,7 +118,7 @@ def caveats(results: Results) -> list[str]:
     elif seeds < SIGN_FLIP_FROM:
         found.append(
             f"With {plural(seeds, 'seed')} the sign-flip permutation test cannot reach p < 0.05: its "
-            f"smallest two-sided p is {smallest_sign_flip_p(seeds):.3g}. Intervals and tests here are t-based."
+            f"smallest two-sided p is {smallest_sign_flip_p(seeds):.3g}. All tests here are t-tests."
         )
     states = Counter(run.state for run in results.runs)
     if open_ := sum(n for state, n in states.items() if state not in ("done", "failed")):
@@ -129,7 +129,8 @@ def caveats(results: Results) -> list[str]:
         found.append(f"{plural(states['failed'], 'run')} failed; see Runs.")
     if results.selects_on_report:
         found.append(
-            "This study selected on what it reports: its best rows are optimistic. Use data.selection: half."
+            "This study selected on what it reports, so its best rows are optimistic. "
+            "With data.selection: half it would not."
         )
     if note := encoder_note(results.encoder):
         found.append(f"Encoder: {results.encoder}. {note}")

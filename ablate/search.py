@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import math
@@ -37,6 +36,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import (
     BaseDistribution,
@@ -151,6 +151,7 @@ def _run(
     judges = plan_of(definition, [definition.baseline], definition.search.seeds, sources)
     check_pruner(definition.search, len(judges.runs))
     workspace.create()
+    check_comparable(definition, judges.runs, open_search(workspace, definition))
     plan_text = _first_plan(workspace, definition, session.digest)
     with (
         announced(workspace, session, text=plan_text, spec_text=spec_text),
@@ -370,10 +371,9 @@ def _contains(dimension: Range | Choices, value: Any) -> bool:
     return math.isclose(steps, round(steps), abs_tol=1e-9)
 
 
-def make_sampler(search: SearchConfig, study: str, number: int) -> BaseSampler:
+def make_sampler(search: SearchConfig, number: int) -> BaseSampler:
     """The sampler for trial ``number``: its draws depend on the search and that number alone."""
-    digest = hashlib.blake2b(f"{study}/{search.seeds[0]}/{number}".encode(), digest_size=4)
-    seed = int.from_bytes(digest.digest(), "big")
+    seed = int(np.random.SeedSequence([search.seeds[0], number]).generate_state(1)[0])
     makers = {
         "tpe": lambda: TPESampler(seed=seed, constant_liar=True),
         "random": lambda: RandomSampler(seed),
@@ -396,6 +396,25 @@ def check_pruner(search: SearchConfig, runs: int) -> None:
             f"test is {0.5**runs:g}, its threshold {PRUNE_P:g}",
             hint=f"use at least {PRUNE_RUNS} seeds x categories, or pruner: none",
         )
+
+
+def check_comparable(definition: Definition, judges: Sequence[Run], configurations: Ledger) -> None:
+    """Refuse to mix trials that were judged by different measures. Raises ConfigError.
+
+    Trials compare if they share space, objective, seeds, data and everything else that the baseline's
+    runs have in their keys. More trials, or another sampler, are welcome.
+    """
+    search = definition.search
+    space = json.loads(dump_definition(definition))["search"]["space"]
+    measure = [space, search.objective, search.categories, [run.key for run in judges]]
+    digest = digest_of(json.dumps(measure, sort_keys=True))
+    if configurations.study.user_attrs.get("measure", digest) != digest:
+        raise ConfigError(
+            "the search's space, objective, seeds, data or base has changed since its first trials",
+            where=str(configurations.workspace.study_dir),
+            hint="give the study another name: finished runs are reused",
+        )
+    configurations.describe(measure=digest)
 
 
 # --- the trials --------------------------------------------------------------------------------
@@ -506,7 +525,8 @@ class Searcher:
                         return Held(trial.number, trial._trial_id, trial.params, lock)
                     lock.release()
                     self._void(trial)
-            if len(proposed(self.configurations.trials())) < self.search.trials:
+            begun = [t for t in proposed(self.configurations.trials()) if t.state != TrialState.WAITING]
+            if len(begun) < self.search.trials:
                 return self._propose()
             return Nothing.BUSY if running else Nothing.DONE
 
@@ -532,7 +552,7 @@ class Searcher:
         return optuna.load_study(
             study_name=self.configurations.name,
             storage=self.configurations.storage,
-            sampler=make_sampler(self.search, self.definition.spec.study, number),
+            sampler=make_sampler(self.search, number),
             pruner=make_pruner(self.search),
         )
 

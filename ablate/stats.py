@@ -254,6 +254,16 @@ def sign_flip_test(differences: npt.ArrayLike) -> float:
     return float(result.pvalue)
 
 
+def _power(effect: float, n: npt.ArrayLike, alpha: float) -> Floats:
+    """Power of the two-sided paired t-test to find ``effect`` (sd of the differences, > 0), its sign too.
+
+    Computed as the upper tail at alpha / 2: what the lower tail would add is finding the wrong sign
+    (below 1e-5 wherever the power is 0.8), and scipy returns NaN for it at small n.
+    """
+    found = TTestPower().power(effect, np.asarray(n, dtype=float), alpha / 2, alternative="larger")
+    return np.asarray(found, dtype=np.float64)
+
+
 def minimum_detectable_effect(n: int, alpha: float = ALPHA, power: float = POWER) -> float:
     """Smallest effect, in sd of the paired differences, that n pairs find with ``power``.
 
@@ -261,7 +271,9 @@ def minimum_detectable_effect(n: int, alpha: float = ALPHA, power: float = POWER
     """
     if n < 2:
         return NAN
-    effect = TTestPower().solve_power(effect_size=None, nobs=n, alpha=alpha, power=power)
+    effect = TTestPower().solve_power(
+        effect_size=None, nobs=n, alpha=alpha / 2, power=power, alternative="larger"
+    )
     return float(np.squeeze(effect))
 
 
@@ -274,9 +286,7 @@ def seeds_needed(effect: float, alpha: float = ALPHA, power: float = POWER) -> i
     if not np.isfinite(size) or size == 0:
         return None
     counts = np.arange(2, SEEDS_CAP + 1)
-    found = np.asarray(TTestPower().power(size, counts, alpha), dtype=np.float64)
-    # scipy's noncentral t gives NaN where the power is 1 to all digits.
-    enough = np.flatnonzero(np.nan_to_num(found, nan=1.0) >= power)
+    enough = np.flatnonzero(_power(size, counts, alpha) >= power)
     return int(counts[enough[0]]) if len(enough) else None
 
 

@@ -22,7 +22,7 @@ INITIAL_STRENGTH = 0.1
 """lambda at which each head starts when it is learned: weak, yet where the sigmoid still moves."""
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
     """What the two attentions share: projections, heads and the bias's strength.
 
     Attributes
@@ -71,7 +71,7 @@ class _Attention(nn.Module):
         return f"heads={self.heads}, lam={'learned' if self.learned else format(self.lam, 'g')}"
 
 
-class LinearAttention(_Attention):
+class LinearAttention(Attention):
     """Linear attention with feature map phi(x) = elu(x) + 1, no scale.
 
         out_i = sum_j m_ij phi(q_i) . phi(k_j) v_j / (sum_j m_ij phi(q_i) . phi(k_j) + eps)
@@ -148,7 +148,7 @@ class LinearAttention(_Attention):
         return band.view(v.shape), weights.sum(-1).view(v.shape[:-1])
 
 
-class SoftmaxAttention(_Attention):
+class SoftmaxAttention(Attention):
     """Scaled dot-product attention, with the bias as log m on the logits.
 
     ``neighbour_mask`` n additionally forbids each token its n x n neighbourhood, itself included

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.attention import LinearAttention, SoftmaxAttention
+from model.attention import Attention, LinearAttention, SoftmaxAttention
 from model.config import BiasConfig, DecoderConfig
 
 ATTENTIONS = {"linear": LinearAttention, "softmax": SoftmaxAttention}
@@ -30,7 +30,7 @@ class DecoderBlock(nn.Module):
     def __init__(self, dim: int, heads: int, config: DecoderConfig, bias: BiasConfig | None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=1e-8)
-        self.attn = ATTENTIONS[config.attention](
+        self.attn: Attention = ATTENTIONS[config.attention](
             dim, heads, bias=bias, eps=config.attention_eps, neighbour_mask=config.neighbour_mask
         )
         self.norm2 = nn.LayerNorm(dim, eps=1e-8)

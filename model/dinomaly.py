@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from model.attention import Attention
 from model.bottleneck import Bottleneck
 from model.config import Knob, ModelConfig
 from model.decoder import DecoderBlock
@@ -63,6 +64,10 @@ class Dinomaly(nn.Module):
         self.layer_shares: Tensor
         self.set_progress(1.0)
 
+    def attentions(self) -> list[Attention]:
+        """The decoder's attentions, block by block."""
+        return [block.attn for block in self.decoder if isinstance(block, DecoderBlock)]
+
     def student(self) -> list[tuple[str, nn.Parameter]]:
         """Trainable parameters by name: everything but the encoder."""
         return [(n, p) for n, p in self.named_parameters() if not n.startswith("encoder.")]
@@ -101,8 +106,8 @@ class Dinomaly(nn.Module):
         if strength != "learned":
             lam = value_at(strength, progress)
             values["bias.lambda"] = lam
-            for block in self.decoder:
-                block.attn.lam = lam
+            for attention in self.attentions():
+                attention.lam = lam
         return values
 
     def seed_noise(self, seed: int, iteration: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -201,7 +201,7 @@ def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
         raise ConfigError(
             f"unknown encoder '{name}'", hint=f"'{TEXTURE}' or a timm name, e.g. {', '.join(near)}"
         )
-    kwargs = {"img_size": image_size} if image_size else {}
+    kwargs: dict[str, Any] = {"img_size": image_size} if image_size else {}
     try:
         vit = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
     except (TypeError, AssertionError) as error:
@@ -209,6 +209,21 @@ def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
     if not hasattr(vit, "blocks") or not hasattr(vit, "forward_intermediates"):
         raise ConfigError(f"encoder '{name}' is not a plain Vision Transformer")
     return vit
+
+
+class Architecture(NamedTuple):
+    """What a state dict does not tell of its encoder."""
+
+    patch: tuple[int, int]
+    heads: int
+
+
+def architecture(name: str) -> Architecture:
+    """Patch size and heads of a timm ViT, without making its weights. Raises ConfigError if unknown."""
+    # On the meta device the architecture's own size and patch cost nothing to learn.
+    with torch.device("meta"):
+        probe = _create_vit(name)
+    return Architecture(tuple(probe.patch_embed.patch_size), probe.blocks[0].attn.num_heads)
 
 
 def check_image_size(image_size: tuple[int, int], patch: tuple[int, int], what: str) -> None:
@@ -222,10 +237,7 @@ def check_image_size(image_size: tuple[int, int], patch: tuple[int, int], what: 
 
 
 def _build_timm(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
-    # On the meta device the architecture's own size and patch cost nothing to learn.
-    with torch.device("meta"):
-        probe = _create_vit(config.name)
-    check_image_size(image_size, tuple(probe.patch_embed.patch_size), config.name)
+    check_image_size(image_size, architecture(config.name).patch, config.name)
     vit = _create_vit(config.name, image_size)
     if config.weights or config.pretrained:
         if config.weights:

@@ -46,7 +46,7 @@ class StableAdamW(Optimizer):
         params: list[Tensor] = [p for p in group["params"] if p.grad is not None]
         if not params:
             return
-        grads = [p.grad for p in params]
+        grads: list[Tensor] = [p.grad for p in params if p.grad is not None]
         for p in params:
             if not self.state[p]:
                 self.state[p].update(
@@ -72,7 +72,7 @@ class StableAdamW(Optimizer):
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
         torch._foreach_maximum_(max_squares, squares)
-        denominators = torch._foreach_sqrt(max_squares)
+        denominators = list(torch._foreach_sqrt(max_squares))
         torch._foreach_div_(denominators, math.sqrt(correction2))
         torch._foreach_add_(denominators, group["eps"])
 

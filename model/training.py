@@ -196,10 +196,9 @@ def train_step(
 def learned_strengths(model: Dinomaly) -> dict[str, float]:
     """Current strength of each learned attention bias, by ``bias.lambda[block.head]``."""
     values: dict[str, float] = {}
-    for i, block in enumerate(model.decoder):
-        logits = getattr(block.attn, "lam_logit", None)
-        if logits is not None:
-            strengths = torch.sigmoid(logits.detach()).flatten().tolist()
+    for i, attention in enumerate(model.attentions()):
+        if attention.learned:
+            strengths = torch.sigmoid(attention.lam_logit.detach()).tolist()
             values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strengths)}
     return values
 

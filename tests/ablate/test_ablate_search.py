@@ -146,6 +146,13 @@ def test_a_repeated_search_computes_nothing_and_a_longer_one_goes_on(tmp_path: P
     assert len(trials(tmp_path)) == 3
 
 
+def test_trials_judged_by_another_measure_are_not_mixed(tmp_path: Path) -> None:
+    run(tmp_path, make_spec(trials=1))
+    for changed in (make_spec(seeds=3), make_spec(iterations=2), make_spec(space="    tail.q: [0.1, 0.2]")):
+        with pytest.raises(ConfigError, match="another name"):
+            run(tmp_path, changed)
+
+
 def test_without_a_selection_split_the_plan_says_so(tmp_path: Path) -> None:
     result = run(tmp_path, make_spec(trials=1, selection="none"))
     plan = load_plan(Workspace(tmp_path / "s"))

@@ -57,7 +57,7 @@ def load(expected: dict[str, Tensor], facts: dict, **kwargs) -> Dinomaly:
 def off(actual: Tensor, wanted: Tensor) -> float:
     """Largest difference relative to the largest magnitude."""
     assert actual.shape == wanted.shape
-    return float((actual - wanted).abs().max() / wanted.abs().max())
+    return float((actual.detach() - wanted).abs().max() / wanted.abs().max())
 
 
 def parameter(model: Dinomaly, reference_name: str) -> torch.nn.Parameter:
