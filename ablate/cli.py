@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="ablate",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Ablation studies for anomaly detection: one YAML file in, paper-ready evidence out.",
 )
@@ -252,6 +251,47 @@ def encode(
 
 
 @app.command()
+def evaluate(
+    spec: SpecFile,
+    reference_checkpoint: Annotated[
+        Path, typer.Option(metavar="MODEL.pth", help="Weights in the published implementation's naming.")
+    ],
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option(metavar="CSV", help="Write every metric, tidy.")] = None,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Score a trained checkpoint of the published implementation on a study's dataset."""
+    from ablate.console import EncodingProgress, make_console, print_metrics
+    from ablate.evaluate import evaluate_checkpoint, tidy
+    from ablate.options import cache_dir, torch_device
+    from ablate.plan import make_plan
+
+    study, folder = _load(spec, sets), cache_dir(cache)
+    run = make_plan(study, cache_dir=folder).runs[0]
+    console = make_console()
+    with EncodingProgress(console, folder, torch_device(device)) as reporter:
+        frame = evaluate_checkpoint(run, reference_checkpoint, reporter=reporter)
+    print_metrics(console, frame)
+    if out is not None:
+        from ablate.workspace import write_text
+
+        write_text(out, tidy(frame, study.study, reference_checkpoint).to_csv(index=False))
+        print(f"wrote {out}")
+
+
+@app.command("priors")
+def draw_priors(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the pictures.")],
+) -> None:
+    """Draw what each prior does: token masks, schedules, loss tails, attention weights."""
+    from ablate.prior_figures import draw_priors as draw
+
+    for path in draw(out):
+        print(path)
+
+
+@app.command()
 def init(
     name: Annotated[str, typer.Argument(help="The study's name.")],
     dataset: Annotated[str, typer.Option(help="Layout of the dataset; stripes is built in.")] = "stripes",
@@ -379,22 +419,27 @@ def data_stripes(
 @data_app.command("check")
 def data_check(
     spec: SpecFile,
-    out: Annotated[Path | None, typer.Option(help="Write a contact sheet to this PNG.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Contact sheet. [default: STUDY-data.png]")
+    ] = None,
     cache: Cache = None,
 ) -> None:
-    """Decode every image and mask: counts per category, and all that is wrong."""
-    from ablate.console import make_console, print_data
+    """Decode every image and mask: counts, strata, all that is wrong, and a contact sheet."""
+    from ablate.console import make_console, print_data, print_strata
     from ablate.options import cache_dir
-    from model.data.check import contact_sheet, count, find_problems
+    from model.data.check import contact_sheet, count, count_strata, find_problems
     from model.data.dataset import load_dataset
+    from model.ground_truth import strata_by_sample
 
-    dataset = load_dataset(_load(spec, None).data, cache_dir=cache_dir(cache))
+    study, folder, console = _load(spec, None), cache_dir(cache), make_console()
+    dataset = load_dataset(study.data, cache_dir=folder)
     problems = find_problems(dataset)
-    print_data(make_console(), count(dataset), problems)
-    if out is not None:
-        print(f"wrote {contact_sheet(dataset, out)}")
+    print_data(console, count(dataset), problems)
     if any(problem.fatal for problem in problems):
         raise typer.Exit(2)
+    strata_of = strata_by_sample(dataset, study.config(study.rows()[0].overrides), cache_dir=folder)
+    print_strata(console, count_strata(dataset, strata_of))
+    print(f"wrote {contact_sheet(dataset, out or Path(f'{study.study}-data.png'))}")
 
 
 def _load(path: Path, sets: Sequence[str] | None, tiny: bool = False, echo: bool = True) -> StudySpec:

@@ -20,11 +20,13 @@ from ablate.yaml_source import suggestion
 from model.errors import ConfigError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ablate.doctor import Finding
     from ablate.plan import Plan, PlanLine
     from ablate.spec import StudySpec
     from ablate.store import Litter, StudyStatus
-    from model.data.check import Count, Problem
+    from model.data.check import Count, Problem, StratumCount
 
 _PIPED_WIDTH = 200
 """Columns of a table that no terminal limits."""
@@ -214,6 +216,27 @@ def print_data(console: Console, counts: Sequence[Count], problems: Sequence[Pro
         console.print(f"{_state(level)} {escape(f'{problem.path}: {problem.message}')}", soft_wrap=True)
     if not problems:
         console.print("every image and mask can be read")
+
+
+def print_strata(console: Console, counts: Sequence[StratumCount]) -> None:
+    """How many anomalous images of each category are of each kind."""
+    table = _table("category", "defects are mostly", "images")
+    for row in counts:
+        table.add_row(row.category, row.stratum, str(row.images))
+    console.print(table)
+
+
+def print_metrics(console: Console, frame: pd.DataFrame) -> None:
+    """The usual metrics per category and split, percent with one decimal, their mean last."""
+    from ablate.results import TABLE_METRICS, metric_label
+
+    table = _table("split", "category", *(metric_label(name) for name in TABLE_METRICS))
+    rows = frame[(frame.stratum == "all") & frame.metric.isin(TABLE_METRICS)]
+    for split, part in rows.groupby("split"):
+        wide = part.pivot(index="category", columns="metric", values="value")[list(TABLE_METRICS)]
+        for category, values in [*wide.iterrows(), ("mean", wide.mean())]:
+            table.add_row(str(split), str(category), *(f"{100 * value:.1f}" for value in values))
+    console.print(table)
 
 
 def print_litter(console: Console, litter: Sequence[Litter], dry: bool) -> None:

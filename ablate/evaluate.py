@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from ablate.execute import default_device, metric_rows
+from ablate.execute import Reporter, metric_rows
 from ablate.plan import Run
 from model.config import ModelConfig
 from model.data.dataset import load_dataset
 from model.dinomaly import Dinomaly
 from model.encoder import architecture, read_state_dict
+from model.errors import CheckpointError
 from model.evaluation import predict
 from model.features import StreamedFeatures
 from model.ground_truth import load_truth
 from model.reference import from_reference_state_dict
-
-Progress = Callable[[int, int, str], None]
 
 
 def load_reference(checkpoint: Path, config: ModelConfig) -> Dinomaly:
@@ -30,8 +28,16 @@ def load_reference(checkpoint: Path, config: ModelConfig) -> Dinomaly:
     Raises CheckpointError where the file is unreadable or does not fit.
     """
     shape = architecture(config.encoder.name)
+    state = read_state_dict(checkpoint)
+    token = next((value for name, value in state.items() if name.endswith("encoder.cls_token")), None)
+    if token is not None and token.shape[-1] != shape.dim:
+        raise CheckpointError(
+            f"checkpoint {checkpoint} has an encoder of width {token.shape[-1]}, "
+            f"{config.encoder.name} has {shape.dim}",
+            hint="set base.encoder.name to the encoder it was trained with",
+        )
     return from_reference_state_dict(
-        read_state_dict(checkpoint),
+        state,
         image_size=config.image.crop,
         patch_size=shape.patch[0],
         num_heads=shape.heads,
@@ -40,23 +46,25 @@ def load_reference(checkpoint: Path, config: ModelConfig) -> Dinomaly:
     )
 
 
-def evaluate_checkpoint(run: Run, checkpoint: Path, *, cache: Path, progress: Progress) -> pd.DataFrame:
+def evaluate_checkpoint(run: Run, checkpoint: Path, *, reporter: Reporter) -> pd.DataFrame:
     """Metrics of a published checkpoint on a run's data, in the form of a run's ``metrics.csv``.
 
     The checkpoint brings its own encoder, so nothing of the feature cache applies: images stream
     through it. Raises UserErrors of data and checkpoint.
     """
-    device = default_device()
+    device = torch.device(reporter.device)
     model = load_reference(checkpoint.expanduser(), run.config).to(device)
-    dataset = load_dataset(run.data, cache_dir=cache)
+    dataset = load_dataset(run.data, cache_dir=reporter.cache)
     rows: list[dict[str, Any]] = []
     for number, category in enumerate(run.categories):
         samples = dataset.test(category)
         features = StreamedFeatures(samples, model, model.config.image, torch.float32, device)
         predictions = predict(model, features, torch.arange(len(samples)), device=device)
-        truth = load_truth(samples, model.config, cache_dir=cache, digest=dataset.fingerprints[category])
+        truth = load_truth(
+            samples, model.config, cache_dir=reporter.cache, digest=dataset.fingerprints[category]
+        )
         rows += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
-        progress(number + 1, len(run.categories), f"evaluated {category}")
+        reporter.progress(number + 1, len(run.categories), f"evaluated {category}")
     return pd.DataFrame(rows)
 
 

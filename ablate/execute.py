@@ -48,6 +48,8 @@ class Reporter(Protocol):
 
     cache: Path
     """Where features, ground truth and drawn datasets are kept."""
+    device: str
+    """Where to compute, in torch's words: ``cpu``, ``cuda``."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Told how far the current phase is."""
@@ -75,7 +77,6 @@ def load_material(
     config: ModelConfig,
     dataset: Dataset,
     categories: Sequence[str],
-    cache: Path,
     reporter: Reporter,
     *,
     verify: bool,
@@ -91,8 +92,8 @@ def load_material(
         config,
         parts,
         digests,
-        cache_dir=cache,
-        device=default_device(),
+        cache_dir=reporter.cache,
+        device=torch.device(reporter.device),
         progress=reporter.progress,
         verify=verify,
     )
@@ -102,11 +103,6 @@ def load_material(
 def content_digest(hashes: Iterable[str]) -> str:
     """Hex hash of a sequence of content hashes."""
     return hashlib.blake2b("/".join(hashes).encode(), digest_size=12).hexdigest()
-
-
-def default_device() -> torch.device:
-    """The first CUDA device that this process may see, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def prepare(plan: StoredPlan, reporter: Reporter) -> None:
@@ -126,7 +122,7 @@ def prepare(plan: StoredPlan, reporter: Reporter) -> None:
             cache_dir=cache,
             progress=lambda done, total: reporter.progress(done, total, "hashing files"),
         )
-        load_material(run.config, dataset, run.categories, cache, reporter, verify=True)
+        load_material(run.config, dataset, run.categories, reporter, verify=True)
         for category in run.categories:
             _truth(run.config, dataset, category, cache)
 
@@ -144,9 +140,9 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     """
     times: dict[str, float] = {}
     started = time.perf_counter()
-    device = default_device()
+    device = torch.device(reporter.device)
     dataset = load_dataset(run.data, cache_dir=reporter.cache)
-    material = load_material(run.config, dataset, run.categories, reporter.cache, reporter, verify=False)
+    material = load_material(run.config, dataset, run.categories, reporter, verify=False)
     times["data"] = time.perf_counter() - started
 
     started = time.perf_counter()

@@ -38,7 +38,6 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -67,6 +66,8 @@ Scalar = str | int | float | bool | None
 UNIFIED = "unified"
 """The parameter ``category`` of a model of all categories."""
 
+_ALREADY_FINISHED = RuntimeError
+"""What Optuna raises when a finished trial is to be changed (since 4.2 by a subclass)."""
 _UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 _SECTION_TIMEOUT = 120.0
 
@@ -414,7 +415,7 @@ class Ledger:
         """Put an interrupted run back in the queue; its folder, with the checkpoint, stays."""
         if attempt.fenced():
             return False
-        with self.critical(), contextlib.suppress(UpdateFinishedTrialError):
+        with self.critical(), contextlib.suppress(_ALREADY_FINISHED):
             self.storage.set_trial_state_values(attempt.trial_id, TrialState.WAITING)
             return True
         return False
@@ -495,7 +496,7 @@ class Ledger:
         try:
             self._annotate(trial_id, {"metrics": scores, "timings": timings, **attrs})
             self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
-        except UpdateFinishedTrialError:
+        except _ALREADY_FINISHED:
             return False
         return True
 
@@ -504,7 +505,7 @@ class Ledger:
         try:
             self._annotate(trial_id, {"kind": kind, "reason": reason, **attrs})
             self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
-        except UpdateFinishedTrialError:
+        except _ALREADY_FINISHED:
             return False
         return True
 

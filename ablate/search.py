@@ -31,7 +31,8 @@ import io
 import json
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -374,18 +376,28 @@ def _contains(dimension: Range | Choices, value: Any) -> bool:
 def make_sampler(search: SearchConfig, number: int) -> BaseSampler:
     """The sampler for trial ``number``: its draws depend on the search and that number alone."""
     seed = int(np.random.SeedSequence([search.seeds[0], number]).generate_state(1)[0])
-    makers = {
-        "tpe": lambda: TPESampler(seed=seed, constant_liar=True),
-        "random": lambda: RandomSampler(seed),
-    }
-    return makers[search.sampler]()
+    with _experimental():
+        makers = {
+            "tpe": lambda: TPESampler(seed=seed, constant_liar=True),
+            "random": lambda: RandomSampler(seed),
+        }
+        return makers[search.sampler]()
 
 
 def make_pruner(search: SearchConfig) -> BasePruner:
     """The pruner that the search asks for."""
     if search.pruner == "wilcoxon":
-        return WilcoxonPruner(p_threshold=PRUNE_P, n_startup_steps=PRUNE_RUNS - 1)
+        with _experimental():
+            return WilcoxonPruner(p_threshold=PRUNE_P, n_startup_steps=PRUNE_RUNS - 1)
     return NopPruner()
+
+
+@contextlib.contextmanager
+def _experimental() -> Iterator[None]:
+    """Without Optuna's notes that a feature may change: its version is pinned by provenance."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
 
 
 def check_pruner(search: SearchConfig, runs: int) -> None:

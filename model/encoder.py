@@ -216,14 +216,16 @@ class Architecture(NamedTuple):
 
     patch: tuple[int, int]
     heads: int
+    dim: int
 
 
 def architecture(name: str) -> Architecture:
-    """Patch size and heads of a timm ViT, without making its weights. Raises ConfigError if unknown."""
+    """Patch size, heads and width of a timm ViT, without making its weights. Raises ConfigError if unknown."""
     # On the meta device the architecture's own size and patch cost nothing to learn.
     with torch.device("meta"):
         probe = _create_vit(name)
-    return Architecture(tuple(probe.patch_embed.patch_size), probe.blocks[0].attn.num_heads)
+    heads = probe.blocks[0].attn.num_heads
+    return Architecture(tuple(probe.patch_embed.patch_size), heads, probe.embed_dim)
 
 
 def check_image_size(image_size: tuple[int, int], patch: tuple[int, int], what: str) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from model.config import ImageConfig, ModelConfig, ScoreConfig, dump_config
+from model.data.dataset import Dataset
 from model.data.samples import Sample
 from model.data.transforms import IMAGENET_MEAN, IMAGENET_STD, load_image, load_mask
 from model.errors import StorageError
@@ -96,6 +97,19 @@ def load_truth(
         ) from error
     masks, strata = stored
     return GroundTruth(masks, labels, annotated, regions(masks), strata)
+
+
+def strata_by_sample(
+    dataset: Dataset, config: ModelConfig, *, cache_dir: Path
+) -> Callable[[Sample], tuple[str, ...]]:
+    """A function that names the strata of a test sample of ``dataset``; none for normal ones."""
+    names: dict[Sample, tuple[str, ...]] = {}
+    for category in dataset.categories:
+        samples = dataset.test(category)
+        digest = dataset.fingerprints[category]
+        strata = load_truth(samples, config, cache_dir=cache_dir, digest=digest).strata
+        names |= {sample: strata.labels(i) for i, sample in enumerate(samples) if sample.label}
+    return lambda sample: names.get(sample, ())
 
 
 def _measure(

@@ -82,7 +82,7 @@ def test_help_is_quick_and_needs_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     commands = (
         "run", "plan", "status", "logs", "resume", "report", "clean", "show", "schema", "init",
-        "doctor", "dashboard", "data", "encode",
+        "doctor", "dashboard", "data", "encode", "evaluate", "priors",
     )  # fmt: skip
     assert all(f" {command} " in done.stdout for command in commands)
     assert elapsed < 3, "about 0.3 s on an idle machine"

@@ -99,6 +99,7 @@ def test_four_workers_run_thirty_runs_exactly_once(tmp_path: Path, log: Path) ->
     assert list((tmp_path / "study" / ".attempts").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_supervisors_share_a_study(tmp_path: Path, log: Path) -> None:
     both = [supervisor(tmp_path, "steps", 2, "base,b,c", 4, 3) for _ in range(2)]
     texts = [process.communicate(timeout=60)[0] for process in both]
@@ -200,8 +201,9 @@ def test_studies_of_one_root_share_runs_also_at_the_same_time(tmp_path: Path, lo
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_a_signal_checkpoints_and_a_rerun_continues(tmp_path: Path, log: Path, number: int) -> None:
-    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 40)
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
     wait_for(lambda: len(fakes.notes(log, "step")) > 6)
     process.send_signal(number)
     text, _ = process.communicate(timeout=20)
@@ -211,11 +213,11 @@ def test_a_signal_checkpoints_and_a_rerun_continues(tmp_path: Path, log: Path, n
     assert state.counts == {"interrupted": 2, "waiting": 1}
     assert len(list((tmp_path / "study" / ".attempts").glob("*/checkpoint.pt"))) == 2
 
-    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 40)
+    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
     text, _ = again.communicate(timeout=30)
     assert again.returncode == 0, text
     assert repeated(log) == {}
-    assert len(fakes.notes(log, "step")) == 3 * 40
+    assert len(fakes.notes(log, "step")) == 3 * 25
     assert len(fakes.notes(log, "ran")) == 3 + 2
 
 
@@ -233,6 +235,7 @@ def test_the_second_signal_kills_at_once(tmp_path: Path, log: Path) -> None:
     assert store.status(tmp_path / "study").counts == {"interrupted": 1}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_run_continued(tmp_path: Path, log: Path) -> None:
     process = supervisor(tmp_path, "steps", 2, "base,b", 2, 30)
     wait_for(lambda: len(fakes.notes(log, "step")) > 6)
@@ -248,20 +251,22 @@ def test_a_killed_worker_is_replaced_and_its_run_continued(tmp_path: Path, log: 
     assert Counter(t.state.name for t in ledger.trials()) == {"COMPLETE": 4, "FAIL": 1}
 
 
+@pytest.mark.slow
 def test_workers_stop_when_their_supervisor_is_killed(tmp_path: Path, log: Path) -> None:
-    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 60)
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
     wait_for(lambda: len({pid for _, pid in fakes.notes(log, "ran")}) == 2)
     pids = [int(pid) for _, pid in fakes.notes(log, "ran")]
     process.kill()
     process.communicate(timeout=10)
     wait_for(lambda: not any(alive(pid) for pid in pids))
     assert set(store.status(tmp_path / "study").counts) <= {"interrupted", "waiting"}
-    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 60)
+    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
     text, _ = again.communicate(timeout=40)
     assert again.returncode == 0, text
     assert repeated(log) == {}
 
 
+@pytest.mark.slow
 def test_after_everything_was_killed_the_study_goes_on(tmp_path: Path, log: Path) -> None:
     process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
     wait_for(lambda: len({pid for _, pid in fakes.notes(log, "ran")}) == 2)

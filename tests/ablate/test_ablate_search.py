@@ -134,16 +134,17 @@ def test_a_search_ends_in_a_table_of_winner_and_baseline_on_fresh_seeds(tmp_path
     assert len(fakes.notes(log, "ran")) == 6 * 2 + 2 * 2
 
 
+@pytest.mark.slow
 def test_a_repeated_search_computes_nothing_and_a_longer_one_goes_on(tmp_path: Path, log: Path) -> None:
-    run(tmp_path, make_spec(trials=2))
+    run(tmp_path, make_spec(trials=1))
     before = log.read_text()
-    assert run(tmp_path, make_spec(trials=2)).exit_code == 0
+    assert run(tmp_path, make_spec(trials=1)).exit_code == 0
     assert resume_study(tmp_path / "s", options(), view=PlainView(lambda _: None)).exit_code == 0
     assert log.read_text() == before
     first = [trial.params for trial in trials(tmp_path)]
-    run(tmp_path, make_spec(trials=3))
-    assert [trial.params for trial in trials(tmp_path)][:2] == first
-    assert len(trials(tmp_path)) == 3
+    run(tmp_path, make_spec(trials=2))
+    assert [trial.params for trial in trials(tmp_path)][:1] == first
+    assert len(trials(tmp_path)) == 2
 
 
 def test_trials_judged_by_another_measure_are_not_mixed(tmp_path: Path) -> None:
@@ -165,16 +166,17 @@ def test_without_a_selection_split_the_plan_says_so(tmp_path: Path) -> None:
 
 
 def test_a_search_that_fails_everywhere_says_so(tmp_path: Path) -> None:
-    result = run(tmp_path, make_spec(trials=2), executor="fail")
+    result = run(tmp_path, make_spec(trials=1), executor="fail")
     assert result.exit_code == 1
-    assert "0 of 2 configurations judged, 2 failed" in result.lines[0]
+    assert "0 of 1 configurations judged, 1 failed" in result.lines[0]
     assert {trial.user_attrs["reason"] for trial in trials(tmp_path)} == {"seed 0: ValueError: no"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_continues_with_the_same_configurations(tmp_path: Path, log: Path) -> None:
     code = (
         "import sys; from pathlib import Path; import test_ablate_search as t; "
-        "r = t.search.run_search(t.make_spec(trials=4, iterations=20), Path(sys.argv[1]), "
+        "r = t.search.run_search(t.make_spec(trials=3, iterations=12), Path(sys.argv[1]), "
         "t.options('steps', workers=2)); print(r.lines); sys.exit(r.exit_code)"
     )
     process = subprocess.Popen(
@@ -189,7 +191,7 @@ def test_an_interrupted_search_continues_with_the_same_configurations(tmp_path: 
         time.sleep(0.05)
     state = store.status(tmp_path / "s")
     assert state.search is not None
-    assert (state.search.trials, state.search.running) == (4, 2)
+    assert (state.search.trials, state.search.running) == (3, 2)
     os.kill(int(fakes.notes(log, "ran")[0][1]), signal.SIGKILL)  # a worker: its trial goes on
     time.sleep(0.7)
     process.send_signal(signal.SIGTERM)
@@ -197,10 +199,10 @@ def test_an_interrupted_search_continues_with_the_same_configurations(tmp_path: 
     assert process.returncode == 143, text
     assert "continue with" in text
     before = {trial.number: trial.params for trial in trials(tmp_path)}
-    assert run(tmp_path, make_spec(trials=4, iterations=20), executor="steps", workers=2).exit_code == 0
+    assert run(tmp_path, make_spec(trials=3, iterations=12), executor="steps", workers=2).exit_code == 0
     after = {trial.number: trial.params for trial in trials(tmp_path)}
     assert {number: after[number] for number in before} == before
-    assert Counter(trial.state.name for trial in trials(tmp_path)) == {"COMPLETE": 4}
+    assert Counter(trial.state.name for trial in trials(tmp_path)) == {"COMPLETE": 3}
     steps = Counter(map(tuple, fakes.notes(log, "step")))
     assert sum(steps.values()) - len(steps) <= 1  # the one killed between its note and its checkpoint
 

@@ -119,6 +119,15 @@ def test_seeds_needed_at_the_extremes() -> None:
     assert stats.seeds_needed(float("nan")) is None
 
 
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 3, 0.05 / 12])
+def test_more_effect_never_needs_more_seeds(alpha: float) -> None:
+    """Small n with a large effect is where scipy's noncentral t gives NaN."""
+    needed = [stats.seeds_needed(e, alpha) for e in (0.3, 0.5, 1, 2, 3, 5, 7.2, 12, 20, 40, 1000)]
+    assert None not in needed and needed == sorted(needed, key=lambda n: -(n or 0))
+    # By simulation at alpha / 3: power 0.21 at n = 2 and 0.92 at n = 3 for an effect of 7.2 sd.
+    assert stats.seeds_needed(7.2, 0.05 / 3) == 3
+
+
 def test_an_undecided_comparison_never_needs_fewer_seeds_than_it_has() -> None:
     rng = np.random.default_rng(1)
     for _ in range(60):
@@ -230,7 +239,7 @@ def test_best_group_shares_what_cannot_be_told_apart() -> None:
         {
             "best": {"a": [0.95, 0.96, 0.97]},
             "close": {"a": [0.96, 0.94, 0.96]},
-            "far": {"a": [0.80, 0.81, 0.82]},
+            "far": {"a": [0.80, 0.81, 0.83]},
         }
     )
     assert stats.best_group(c, ["best", "close", "far"]) == {"best", "close"}

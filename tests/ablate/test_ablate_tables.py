@@ -313,7 +313,7 @@ def test_terminal_table_shows_brackets_and_fits() -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(rendering.to_rich(tables.summary_table(results())))
     text = console.export_text()
-    assert "Δ [interval]" in text and "[" in text.split("directional")[1].splitlines()[0]
+    assert "Δ [interval]" in text and "[" in text.split(" directional ")[1].splitlines()[0]
     assert "…" not in text
 
 
