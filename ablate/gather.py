@@ -69,6 +69,7 @@ def gather(study_dir: Path) -> Results:
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
         same_as=_copies(plan, baseline),
+        components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
         claims=_claims(spec, layout.variants, warnings),
         runs=runs,
@@ -103,7 +104,7 @@ def read_frame(workspace: Workspace, plan: StoredPlan | None = None) -> pd.DataF
             hint="delete it: it is remade from the runs",
         )
     try:
-        frame["value"] = pd.to_numeric(frame["value"].replace("", "nan")).astype(float)
+        frame["value"] = frame["value"].replace("", "nan").astype(float)
         frame["seed"] = frame["seed"].astype(int)
     except ValueError as error:
         raise StorageError(f"not a number: {error}", where=str(workspace.frame)) from error

@@ -225,9 +225,12 @@ class Ledger:
         self.name = name
         self.storage = storage or open_journal(workspace.journal)
         with journal_errors(workspace.journal):
-            self.study = optuna.create_study(
-                study_name=name, storage=self.storage, direction="maximize", load_if_exists=True
-            )
+            try:  # first, because creating a study that exists writes, too
+                self.study = optuna.load_study(study_name=name, storage=self.storage)
+            except KeyError:
+                self.study = optuna.create_study(
+                    study_name=name, storage=self.storage, direction="maximize", load_if_exists=True
+                )
             self._study_id = self.storage.get_study_id_from_name(name)
 
     # --- reading -----------------------------------------------------------------------------

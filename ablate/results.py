@@ -105,6 +105,8 @@ class Results:
     """Per variant: the levels of the factors it stands for."""
     same_as: Mapping[str, str] = field(default_factory=dict)
     """Variants that are another one's configuration under a second name, and that other one."""
+    components: Mapping[str, str] = field(default_factory=dict)
+    """Label of a check-mark column to the setting behind it; empty: derived from the overrides."""
     alpha: float = 0.05
     """Error level; intervals cover 1 - alpha."""
     claims: tuple[Claim, ...] = ()

@@ -53,6 +53,9 @@ class ReportConfig:
     with published tables (it reads 0.06 to 0.99 points low)."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Significance level; intervals cover 1 - alpha."""
+    components: Mapping[str, str] = field(default_factory=dict)
+    """Check-mark columns of the table: label -> the setting that turns the component on, e.g. NB:
+    bottleneck.dropout. Derived from the variants if not given."""
 
 
 @checked_dataclass(frozen=True, config=SECTION)
@@ -574,6 +577,10 @@ class _Reader:
 
     def _report(self, rows: Sequence[str]) -> ReportConfig:
         report: ReportConfig = self._section("report", ReportConfig)
+        if report.components:
+            columns = self.items["report"].mapping("report")["components"].mapping("report.components")
+            for label, node in columns.items():
+                fields.known_path(str(node.value), ModelConfig, node.mark, f"report.components.{label}")
         if report.baseline is None:
             return replace(report, baseline=rows[0])
         if report.baseline not in rows:
@@ -736,7 +743,7 @@ STUDY_KEYS: Mapping[str, str] = {
     "factors": "design (grid or one-at-a-time) and levels: dotted path -> [values]",
     "seeds": "number of replicates (3 if left out), or a list of seeds",
     "claims": "what the paper will say: left > right on category by metric",
-    "report": "baseline, primary metric, aupro, alpha",
+    "report": "baseline, primary metric, aupro, alpha, components",
     "search": "space, sampler, pruner, trials, objective, seeds, fresh_seeds, categories",
     "keep": "weights: true|false, maps: how many",
 }

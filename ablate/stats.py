@@ -129,16 +129,22 @@ def seed_means(part: pd.DataFrame) -> SeedMeans:
     ``part`` [seed x category]. An incomplete seed is dropped rather than averaged over what it has:
     categories differ by far more than seeds, so a changing set of categories would look like spread.
     """
-    seen = part.dropna(axis=1, how="all")
-    complete = seen.dropna(axis=0, how="any")
-    partial = seen.dropna(axis=0, how="all")
-    if seen.shape[1] == 0:
+    return _seed_means(part.to_numpy(dtype=np.float64), tuple(part.index), tuple(map(str, part.columns)))
+
+
+def _seed_means(values: Floats, seeds: tuple[Any, ...], categories: tuple[str, ...]) -> SeedMeans:
+    """:func:`seed_means` of an array [seed, category]."""
+    known = ~np.isnan(values)
+    seen = np.flatnonzero(known.any(axis=0))
+    if not len(seen):
         return SeedMeans((), (), (), ())
+    whole = known[:, seen].all(axis=1)
+    complete, partial = np.flatnonzero(whole), np.flatnonzero(known.any(axis=1) & ~whole)
     return SeedMeans(
-        values=tuple(float(v) for v in complete.mean(axis=1)),
-        seeds=tuple(complete.index),
-        categories=tuple(str(c) for c in seen.columns),
-        dropped=tuple(s for s in partial.index if s not in complete.index),
+        values=tuple(float(v) for v in values[np.ix_(complete, seen)].mean(axis=1)),
+        seeds=tuple(seeds[i] for i in complete),
+        categories=tuple(categories[j] for j in seen),
+        dropped=tuple(seeds[i] for i in partial),
     )
 
 
@@ -258,10 +264,11 @@ def _power(effect: float, n: npt.ArrayLike, alpha: float) -> Floats:
     """Power of the two-sided paired t-test to find ``effect`` (sd of the differences, > 0), its sign too.
 
     Computed as the upper tail at alpha / 2: what the lower tail would add is finding the wrong sign
-    (below 1e-5 wherever the power is 0.8), and scipy returns NaN for it at small n.
+    (below 1e-5 wherever the power is 0.8), and scipy returns NaN for it at small n. For the upper tail
+    it does so only where the power is 1.
     """
     found = TTestPower().power(effect, np.asarray(n, dtype=float), alpha / 2, alternative="larger")
-    return np.asarray(found, dtype=np.float64)
+    return np.nan_to_num(np.asarray(found, dtype=np.float64), nan=1.0)
 
 
 def minimum_detectable_effect(n: int, alpha: float = ALPHA, power: float = POWER) -> float:
@@ -315,15 +322,16 @@ def difference(
     category forms a pair in it.
     """
     ours, theirs = of_variant(cells, variant), of_variant(cells, baseline)
+    names = tuple(map(str, cells.columns))
+    seeds = tuple(s for s in ours.index if s in theirs.index)
+    a: Floats = ours.to_numpy(dtype=np.float64)[ours.index.get_indexer(pd.Index(seeds))]
+    b: Floats = theirs.to_numpy(dtype=np.float64)[theirs.index.get_indexer(pd.Index(seeds))]
     if category is not None:
-        ours, theirs = ours.reindex(columns=[category]), theirs.reindex(columns=[category])
-    seeds = [s for s in ours.index if s in theirs.index]
-    ours, theirs = ours.loc[seeds], theirs.loc[seeds]
-    delta = ours - theirs
-    means = seed_means(delta)
-    used, kept = list(means.seeds), list(means.categories)
-    a: Floats = ours.loc[used, kept].to_numpy(dtype=np.float64)
-    b: Floats = theirs.loc[used, kept].to_numpy(dtype=np.float64)
+        chosen = [i for i, name in enumerate(names) if name == category]
+        a, b, names = a[:, chosen], b[:, chosen], tuple(names[i] for i in chosen)
+    means = _seed_means(a - b, seeds, names)
+    whole = np.ix_(np.isin(seeds, means.seeds), np.isin(names, means.categories))
+    a, b = a[whole], b[whole]
     wins = np.where(np.abs(a - b) < SAME, 0.5, a > b)
     error = float((1 - b).mean()) if b.size else NAN
     gain = float((a - b).mean()) if b.size else NAN

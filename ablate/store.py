@@ -273,6 +273,8 @@ def status(study_dir: Path) -> StudyStatus:
     """
     workspace = Workspace(study_dir)
     plan = load_plan(workspace)
+    if not workspace.journal.exists():  # a published folder, perhaps read-only
+        return read_status(workspace, plan, None)
     ledger = Ledger(workspace, plan.study)
     search = None
     if plan.search:
@@ -281,10 +283,10 @@ def status(study_dir: Path) -> StudyStatus:
 
 
 def read_status(
-    workspace: Workspace, plan: StoredPlan, ledger: Ledger, *, search: Searched | None = None
+    workspace: Workspace, plan: StoredPlan, ledger: Ledger | None, *, search: Searched | None = None
 ) -> StudyStatus:
     """:func:`status` with the study open already (a supervisor asks several times a second)."""
-    latest = ledger.latest()
+    latest = ledger.latest() if ledger else {}
     sessions = live_sessions(workspace)
     workers = sum(int(session["workers"]) for session in sessions)
     heard = [state for session in sessions for state in _worker_files(workspace, session["id"])]
@@ -357,8 +359,11 @@ def _live_worker(state: Mapping[str, Any]) -> LiveWorker:
 
 
 def _since(state: Mapping[str, Any]) -> float | None:
+    """Seconds a worker's run has taken so far, earlier attempts included."""
     started = state.get("started")
-    return None if started is None else max(time.time() - float(started), 0.0)
+    if started is None:
+        return None
+    return max(time.time() - float(started), 0.0) + float(state.get("before", 0.0))
 
 
 def _run_status(

@@ -167,8 +167,16 @@ def components(results: Results) -> list[tuple[str, dict[str, bool | str]]]:
     Derived from what the named variants override: a setting with two values gets check marks at the
     value that the baseline does *not* have (the header names it), a setting with more shows its value.
     Nothing is derived where no setting is shared by two variants: the variant's name says as much.
+    Columns that the spec names (``report.components``) are shown as named, checked where the setting
+    is not the baseline's.
     """
     variants = [v for v in results.variants if v in results.settings]
+    if results.components:
+        off_values = results.settings.get(results.baseline, {})
+        return [
+            (label, {v: results.settings[v].get(path) != off_values.get(path) for v in variants})
+            for label, path in results.components.items()
+        ]
     found: list[tuple[str, dict[str, bool | str]]] = []
     shared = False
     base = results.settings.get(results.baseline, {})

@@ -187,11 +187,12 @@ class Worker:
         run = attempt.run
         clock = time.monotonic()
         label = run_label(run.variant, run.seed, run.category)
-        self.live.say(now=True, key=run.key, label=label, started=time.time(), done=0, total=0, note="")
+        self.live.say(key=run.key, label=label, started=time.time(), done=0, total=0, note="")
         reporter = LiveReporter(self.live, self.stop, self.session, timeout=self.options.timeout)
         try:
             with attempt.lock:
                 before = attempt.begin()
+                self.live.say(now=True, before=before)
                 with redirected(self.workspace.log(run.key), f"{label}: attempt {attempt.number}"):
                     outcome = self._try(attempt, executor, reporter, before)
                 seconds = before + time.monotonic() - clock

@@ -130,7 +130,7 @@ def test_more_effect_never_needs_more_seeds(alpha: float) -> None:
 
 def test_an_undecided_comparison_never_needs_fewer_seeds_than_it_has() -> None:
     rng = np.random.default_rng(1)
-    for _ in range(60):
+    for _ in range(25):
         n = int(rng.integers(2, 8))
         values = {v: {"a": list(0.9 + rng.normal(0, 0.01, n))} for v in ("base", "x", "y", "z")}
         values["x"]["a"] = [v + 0.02 for v in values["x"]["a"]]

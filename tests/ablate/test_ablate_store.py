@@ -514,6 +514,17 @@ def test_status_tells_the_states_apart(tmp_path: Path) -> None:
     running.lock.release()
 
 
+def test_looking_writes_nothing(tmp_path: Path) -> None:
+    workspace, plan, ledger = open_study(tmp_path, fakes.make_fake_plan())
+    finish(ledger, claim(ledger, plan))
+    before = workspace.journal.read_bytes()
+    assert store.status(workspace.study_dir).finished == 1
+    assert workspace.journal.read_bytes() == before
+    workspace.journal.unlink()
+    assert store.status(workspace.study_dir).finished == 1
+    assert not workspace.journal.exists()
+
+
 def test_status_of_nothing_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no such study"):
         store.status(tmp_path / "nothing")
