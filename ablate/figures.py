@@ -73,7 +73,6 @@ STYLE: Any = {
     "lines.markersize": 4.5,
     "pdf.fonttype": 42,
     "figure.dpi": 100,
-    "savefig.dpi": 220,
     "font.family": "DejaVu Sans",
 }
 
@@ -96,6 +95,8 @@ class Drawing:
     title: str
     caption: str
     figure: Figure
+    dpi: float = 220
+    """Of the PNG; the PDF keeps lines as lines and maps as they are."""
 
 
 def style() -> AbstractContextManager[None]:
@@ -624,6 +625,7 @@ def _draw_galleries(results: Results) -> Iterator[Drawing]:
             "Gallery" if len(made) == 1 else f"Gallery {i} of {len(made)}",
             f"{rule} One colour scale for all maps; number: image score; outline: ground truth.{more}",
             draw_gallery(data),
+            dpi=150,
         )
 
 

@@ -120,6 +120,8 @@ def caveats(results: Results) -> list[str]:
             f"With {plural(seeds, 'seed')} the sign-flip permutation test cannot reach p < 0.05: its "
             f"smallest two-sided p is {smallest_sign_flip_p(seeds):.3g}. All tests here are t-tests."
         )
+    if seeds == 2:
+        found.append("Two seeds leave a t-test one degree of freedom: read a verdict from them as a hint.")
     states = Counter(run.state for run in results.runs)
     if open_ := sum(n for state, n in states.items() if state not in ("done", "failed")):
         found.append(
@@ -167,7 +169,7 @@ def draw(results: Results) -> dict[str, list[Picture]]:
         for section, drawings in figures.SECTIONS.items():
             for drawing in drawings(results):
                 png, pdf = io.BytesIO(), io.BytesIO()
-                drawing.figure.savefig(png, format="png")
+                drawing.figure.savefig(png, format="png", dpi=drawing.dpi)
                 # Without a date the same results give the same file.
                 drawing.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
                 picture = Picture(

@@ -55,7 +55,7 @@ def test_one_value_has_no_interval() -> None:
 
 def test_categories_are_averaged_within_the_seed_first() -> None:
     # Seed means 0.75 and 0.85; treating the four cells as independent would give another sd.
-    part = cells({"v": {"a": [0.9, 1.0], "b": [0.6, 0.7]}}).xs("v", level="variant")
+    part = stats.of_variant(cells({"v": {"a": [0.9, 1.0], "b": [0.6, 0.7]}}), "v")
     e = stats.summarise(part)
     assert e.n == 2
     assert e.mean == pytest.approx(0.8)
@@ -174,7 +174,7 @@ def test_incomplete_seeds_are_dropped_not_averaged_over_what_is_there() -> None:
     assert d.seeds == (0, 2) and d.dropped == (1,)
     assert d.estimate.mean == 0
     # Averaging seed 1 over category a alone would have shown a jump of 20 points.
-    assert stats.summarise(c.xs("new", level="variant")).mean == pytest.approx(0.7)
+    assert stats.summarise(stats.of_variant(c, "new")).mean == pytest.approx(0.7)
 
 
 def test_a_category_that_never_pairs_is_left_out() -> None:
@@ -244,7 +244,8 @@ def test_best_group_shares_what_cannot_be_told_apart() -> None:
     )
     assert stats.best_group(c, ["best", "close", "far"]) == {"best", "close"}
     assert stats.best_group(c, ["best", "close"]) == set()  # everybody: nobody
-    assert stats.best_group(c.xs(0, level="seed", drop_level=False), ["best", "far"]) == set()  # one seed
+    one_seed = c[c.index.get_level_values("seed") == 0]
+    assert stats.best_group(one_seed, ["best", "far"]) == set()
 
 
 # ---------------------------------------------------------------------------------- simulation

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,7 +168,7 @@ def test_components_are_derived_from_overrides() -> None:
 def test_component_rows_of_a_paper_table() -> None:
     """Toggles NB, LA, LL against a plain baseline; a third value shows as a value."""
     base = {"bottleneck.dropout": 0.0, "decoder.attention": "softmax", "tail.q": 1.0}
-    over = {
+    over: dict[str, dict[str, Any]] = {
         "plain": {},
         "NB": {"bottleneck.dropout": 0.2},
         "NB+LA": {"bottleneck.dropout": 0.2, "decoder.attention": "linear"},
@@ -221,14 +222,8 @@ def test_same_configuration_is_said_and_not_counted() -> None:
 
 def test_strata_table_groups_and_counts() -> None:
     made = results()
-    counts = pd.DataFrame(
-        [
-            {"variant": "dinomaly", "seed": s, "category": c, "stratum": "faintness=faint", "metric": "defects",
-             "value": 4.0}
-            for s in range(5)
-            for c in made.categories
-        ]
-    )  # fmt: skip
+    head = {"variant": "dinomaly", "stratum": "faintness=faint", "metric": "defects", "value": 4.0}
+    counts = pd.DataFrame([{**head, "seed": s, "category": c} for s in range(5) for c in made.categories])
     table = tables.strata_table(replace(made, frame=pd.concat([made.frame, counts])), "pixel_ap")
     assert table is not None
     assert [c.group for c in table.columns][:4] == ["", "orientation", "orientation", "orientation"]
