@@ -481,7 +481,21 @@ def _start(spec: StudySpec, results: Path, options: RunOptions) -> int:
         result = run_study(make_plan(spec, cache_dir=cache), results, options, view=view)
     for line in result.lines:
         console.print(line, markup=False, soft_wrap=True)
+    interrupted = result.exit_code > 2
+    if not interrupted and result.state.finished:
+        _show_results(results / spec.study)
     return result.exit_code
+
+
+def _show_results(study_dir: Path) -> None:
+    """Remake the report, print its main table and, last, where it is."""
+    from ablate.console import make_console
+    from ablate.report import make_report, terminal_table
+
+    console = make_console()
+    page = make_report(study_dir)
+    console.print(terminal_table(study_dir))
+    console.print(f"report: {page}", markup=False, soft_wrap=True)
 
 
 def _print_plan(spec: StudySpec, results: Path, cache: Path, workers: int, as_json: bool) -> None:
