@@ -123,9 +123,9 @@ def draw_tails() -> Figure:
     d = streaky_distances()
     masks = tail_masks(d)
     figure, axes = _panels(2 + len(masks), 1.55)
-    axes[0].imshow(d[0], cmap="viridis", interpolation="nearest")
+    axes[0].imshow(d[0].numpy(), cmap="viridis", interpolation="nearest")
     _grid(axes[0], "distance d")
-    axes[1].imshow(structure(d, TailConfig(), 1.0)[0], cmap="viridis", interpolation="nearest")
+    axes[1].imshow(structure(d, TailConfig(), 1.0)[0].numpy(), cmap="viridis", interpolation="nearest")
     _grid(axes[1], "structure s")
     for panel, (name, mask) in zip(axes[2:], masks.items(), strict=True):
         panel.imshow(mask, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")

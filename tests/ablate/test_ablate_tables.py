@@ -184,6 +184,15 @@ def test_component_rows_of_a_paper_table() -> None:
     assert found["bottleneck.dropout"] == {"plain": "0", "NB": "0.2", "NB+LA": "0.2", "full": "0.4"}
 
 
+def test_named_components_replace_derived_ones() -> None:
+    """As in the paper's table: a label per component, checked where it is not as in the baseline."""
+    made = replace(results(), components={"B": "tail.q", "B dir.": "tail.alpha"})
+    found = dict(tables.components(made))
+    assert list(found) == ["B", "B dir."]
+    assert found["B"] == {"dinomaly": False, "top-q": True, "directional": True, "control": True}
+    assert found["B dir."] == {"dinomaly": False, "top-q": False, "directional": True, "control": True}
+
+
 def test_no_components_where_nothing_is_shared() -> None:
     assert tables.components(results({"dinomaly": 0.0, "top-q": 0.0})) == []
     assert tables.components(grid(seeds=2, strata=False)) == []
