@@ -263,6 +263,7 @@ class _Loader:
         dtype = DTYPES[self.config.cache.dtype]
         partial = stem.with_name(f"{stem.name}.partial")
         checksum = hashlib.blake2b(digest_size=16)
+        note = f"encoding {category} ({cache_bytes(self.config, shape, total) / 1e9:.2g} GB in all)"
         with partial.open("wb") as stream:
             for batch in _batches(samples, ENCODE_BATCH):
                 images = load_images(batch, self.config.image).to(self.device)
@@ -271,7 +272,7 @@ class _Loader:
                 checksum.update(raw)
                 stream.write(raw)
                 done += len(batch)
-                self.progress(done, total, f"encoding {category}")
+                self.progress(done, total, note)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(stem.with_name(f"{stem.name}.bin"))

@@ -50,17 +50,14 @@ _ALL = [
     ),
     Preset(
         "pocket",
-        "For two CPU cores and no download: a small image, encoder and decoder; half a minute a run. "
-        "For trying things out; conclusions for research need DINOv2-class weights.",
+        "For two CPU cores and no download: the built-in texture encoder and a small decoder; under half "
+        "a minute a run, see docs/encoders.md for its numbers. For trying things out; conclusions for "
+        "research need DINOv2-class weights.",
         {
-            "image": {"resize": 128, "crop": 128},
-            "encoder": {
-                "name": "vit_tiny_patch16_224",
-                "pretrained": False,
-                "blocks": [2, 3, 4, 5, 6, 7, 8, 9],
-            },
-            "decoder": {"depth": 8},
-            "train": {"iterations": 150, "batch_size": 16, "warmup": 15},
+            "image": {"resize": 224, "crop": 224},
+            "encoder": {"name": "texture", "pretrained": False, "blocks": [0, 1, 2, 3]},
+            "decoder": {"depth": 2},
+            "train": {"iterations": 100, "batch_size": 4, "warmup": 10},
             "tail": {"ramp": 50},
         },
     ),

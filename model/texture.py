@@ -7,21 +7,25 @@ it moves it *out of the subspace* in which normal tokens vary, since a decoder l
 first. Hence, per token:
 
 1.  **Bands.** Oriented line and edge filters at three octaves. Line responses are split into their
-    positive and negative parts (a bright streak is not a dark one), edges by magnitude. Filters are
-    longer than wide, so a faint streak sums up along its length while noise averages out. Nothing is
+    positive and negative parts (a bright streak is not a dark one), edges by magnitude. Nothing is
     normalised by local contrast: that would lift noise to the level of faint streaks.
-2.  **Pooling** over the token's cell, then over growing neighbourhoods: the encoder's four layers.
+2.  **Pooling** by a power mean, (mean of e^p)^(1/p) with p = 8, over the token's cell and then over
+    growing neighbourhoods, which gives the encoder's four layers. A plain mean (p = 1) drowns a thin
+    streak among the cell's other pixels; the maximum (p = infinity) sees it best but is the noisiest
+    statistic of normal texture. Of all choices here this one matters most.
 3.  **log(floor + energy)**: makes a contrast change additive, so that normal variation of contrast
     spans few dimensions; the floor keeps sensor noise from counting.
 4.  **Whitening** with the mean and covariance of a bank of procedural textures and photographs
-    (``model.texture_fit``). The bands are strongly correlated; without whitening a handful of
-    directions carries all variance, and a decoder that knows those rebuilds defects as well. The
-    covariance is shrunk towards the identity so that directions the bank never excites are not
-    blown up.
+    (``model.texture_fit``). The bands are strongly correlated: if they are only standardised, a
+    handful of directions carries all variance, and a decoder that knows those rebuilds defects as
+    well. Full whitening blows up directions that the bank hardly excites, which are noise. So the
+    correlation is shrunk half-way towards the identity before it is inverted.
 5.  **An anchor**: one constant coordinate. Dinomaly compares by cosine, which ignores a token's norm
     and is erratic for tokens near the bank's mean. With the anchor a the cosine distance is, for
     |z - z'| << |a|, proportional to the squared Euclidean distance, so an unusually strong response
-    counts as well as an unusual mixture.
+    counts as well as an unusual mixture. The larger it is, the more strength outweighs mixture.
+
+A token depends on its neighbourhood alone (no statistic of the whole image takes part).
 """
 
 from __future__ import annotations
@@ -41,11 +45,13 @@ ORIENTATIONS = 8
 OCTAVES = 3
 SPREADS = (0.0, 0.5, 1.0, 2.0)
 """Per layer: standard deviation of the Gaussian that pools over neighbouring tokens, in tokens."""
-FLOOR = 0.03
+POWER = 8
+"""p of the power mean that pools energies: 1 is the mean, infinity the maximum."""
+FLOOR = 0.02
 """Energy at which the logarithm turns linear, in grey levels of a [0, 1] image."""
-ANCHOR = 1.0
+ANCHOR = 0.5
 """The constant coordinate, relative to the root mean square norm of a whitened bank token."""
-WIDTH, LENGTH = 1.3, 3.5
+WIDTH, LENGTH = 1.3, 2.0
 """Standard deviations of a line filter across and along, in pixels of its octave."""
 CHANNELS = 3 * ORIENTATIONS * OCTAVES + 3
 """Line +, line -, edge per orientation and octave; luminance and two opponent colours."""
@@ -165,18 +171,17 @@ class TextureEncoder(Encoder):
 
 def describe(images: Tensor, filters: Tensor, layers: tuple[int, ...]) -> list[Tensor]:
     """RGB [B, 3, h, w] in [0, 1] -> per layer the descriptor before whitening, [B, H*W, D]."""
-    energies, colours = _token_energies(images, filters)
+    powers, colours = _cell_means(images, filters)
     descriptors = []
     for layer in layers:
-        pooled = spread(torch.cat([energies, colours], dim=1), SPREADS[layer])
-        bands = torch.log(FLOOR + pooled[:, : energies.shape[1]])
-        descriptor = torch.cat([bands, pooled[:, energies.shape[1] :]], dim=1)
+        energies = spread(powers, SPREADS[layer]) ** (1 / POWER)
+        descriptor = torch.cat([torch.log(FLOOR + energies), spread(colours, SPREADS[layer])], dim=1)
         descriptors.append(descriptor.flatten(2).transpose(1, 2))
     return descriptors
 
 
-def _token_energies(images: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
-    """Cell means of the rectified bands [B, D - 3, H, W] and of luminance and colours [B, 3, H, W]."""
+def _cell_means(images: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
+    """Cell means of e^p per band [B, D - 3, H, W], and of luminance and colours [B, 3, H, W]."""
     weights = torch.tensor(_LUMINANCE).to(images).view(1, 3, 1, 1)
     luminance = (images * weights).sum(dim=1, keepdim=True)
     red, green, blue = images.split(1, dim=1)
@@ -192,6 +197,6 @@ def _token_energies(images: Tensor, filters: Tensor) -> tuple[Tensor, Tensor]:
         line, edge = functional.conv2d(padded, filters, stride=stride).chunk(2, dim=1)
         rectified = torch.cat([line.relu(), (-line).relu(), edge.abs()], dim=1)
         cell = rectified.shape[-1] * TextureEncoder.patch_size // images.shape[-1]
-        bands.append(functional.avg_pool2d(rectified, cell))
+        bands.append(functional.avg_pool2d(rectified**POWER, cell))
         level = halve(level)
     return torch.cat(bands, dim=1), colours

@@ -28,10 +28,10 @@ from model.texture_id import CONSTANTS, VERSION, fingerprint_of
 
 SIDE = 256
 IMAGES = 192
-SHRINKAGE = 0.1
+SHRINKAGE = 0.5
 """Share of the identity in the correlation matrix that is inverted: 0 whitens fully, 1 standardises."""
 
-Field = NDArray[np.float64]
+Field = NDArray[np.floating]
 """[SIDE, SIDE], any scale: ``bank`` brings it to a contrast."""
 
 

@@ -42,7 +42,7 @@ def opened(
         {name: f"digest-{name}" for name in parts},
         cache_dir=cache,
         device=CPU,
-        progress=lambda *args: told.append(args),
+        progress=lambda done, total, note: told.append((done, total, note.partition(" (")[0])),
         verify=verify,
     )
     return features, told
