@@ -83,7 +83,7 @@ def _bottleneck(config: BottleneckConfig) -> BottleneckConfig:
 def _token_dropout(config: TokenDropoutConfig) -> TokenDropoutConfig:
     """Prior A switched off, or what its pattern has not: a length, a direction.
 
-    A learned fill is a parameter even at rate 0, so it stays.
+    A learned fill is a parameter even at rate 0, so it stays. Blocks are a set.
     """
     default = TokenDropoutConfig()
     if config.pattern == "none" or (config.rate == 0 and config.fill != "learned"):
@@ -92,7 +92,7 @@ def _token_dropout(config: TokenDropoutConfig) -> TokenDropoutConfig:
         config = replace(config, length=default.length)
     if config.pattern in ("token", "block"):
         config = replace(config, direction=default.direction)
-    return config
+    return replace(config, blocks=tuple(sorted(set(config.blocks))))
 
 
 def _tail(config: TailConfig) -> TailConfig:

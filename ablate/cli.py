@@ -540,9 +540,11 @@ def _run(arguments: list[str], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if debug or not (full or error.filename):  # without a file it is not the user's
             raise
-        print(f"error: the disk is full: {error.filename or error} (free some space)", file=sys.stderr)
+        what = "the disk is full (free some space)" if full else error.strerror
+        print(f"error: {error.filename or error}: {what}", file=sys.stderr)
         return 2
     except Exception as error:
         # A mistake in the arguments; which class it is depends on typer's version.

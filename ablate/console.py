@@ -261,8 +261,15 @@ def print_findings(console: Console, findings: Iterable[Finding]) -> None:
 
 
 def print_study(console: Console, spec: StudySpec, only: str | None) -> None:
-    """Every variant's difference from the baseline, and its schedules over training."""
-    rows = [row for row in resolve(spec) if only in (None, row.variant)]
+    """Every variant's difference from the baseline, and its schedules over training.
+
+    Raises :class:`ConfigError` if no variant is called ``only``.
+    """
+    resolved = resolve(spec)
+    rows = [row for row in resolved if only in (None, row.variant)]
+    if only is not None and not rows:
+        hint = suggestion(only, [row.variant for row in resolved])
+        raise ConfigError(f"no variant is called '{only}' in {spec.study}", hint=hint)
     preset = spec.preset or "defaults"
     console.print(
         f"[bold]{escape(spec.study)}[/]: {escape(spec.data.dataset)}, {spec.data.setting}, {preset}"

@@ -74,6 +74,9 @@ def _disk(cache_dir: Path, results_dir: Path) -> Iterator[Finding]:
     yield Finding("cache", f"{cache_dir} ({held / 1e9:.2f} GB; safe to delete)")
     for name, folder in (("cache", cache_dir), ("results", results_dir)):
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            yield Finding(f"free for {name}", f"{existing} is not a folder", "problem")
+            continue
         free = shutil.disk_usage(existing).free / 1e9
         level: Level = "problem" if free < _LOW_DISK_GB else "ok"
         advice = f" (under {_LOW_DISK_GB:g} GB: features may be streamed instead)" if level != "ok" else ""

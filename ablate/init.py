@@ -11,6 +11,7 @@ from typing import Any, get_args
 from ablate.schema import MODELINE
 from ablate.spec import Design, StudySpec, parse_spec
 from ablate.yaml_source import suggestion
+from model.config import Shape
 from model.errors import ConfigError
 from model.presets import PRESETS
 
@@ -63,6 +64,11 @@ def init_text(options: Options) -> str:
         known = get_args(Design)
         hint = suggestion(options.design, known, list_all=False)
         raise ConfigError(f"--design: '{options.design}' is not one of {', '.join(known)}", hint=hint)
+    for shape in options.schedule:
+        if shape not in get_args(Shape):
+            known = get_args(Shape)
+            hint = suggestion(shape, known, list_all=False)
+            raise ConfigError(f"--schedule: '{shape}' is not one of {', '.join(known)}", hint=hint)
     text = "\n".join(
         [*_head(options), *_data(options), *_base(options), *_comparison(options), *_tail(options)]
     )
@@ -175,6 +181,11 @@ def _grid(options: Options) -> list[str]:
         "tail.q": [_level("tail.q", q, shape) for q in options.q for shape in options.schedule],
         "tail.alpha": list(options.alpha),
         "token_dropout.pattern": list(options.mask),
+        "token_dropout.rate": [
+            _level("token_dropout.rate", _DEFAULT_RATE, shape)
+            for shape in options.schedule
+            if options.mask and tuple(options.schedule) != ("constant",)
+        ],
         "bias.lambda": [
             _level("bias.lambda", bias, shape)
             for bias in options.bias

@@ -114,12 +114,17 @@ def set_threads(threads: int | None) -> None:
 
 
 def torch_device(device: str) -> str:
-    """What torch calls a ``--device``: the first GPU for ``auto`` where there is one."""
+    """What torch calls a ``--device``: the first GPU for ``auto`` where there is one.
+
+    Raises :class:`ConfigError` if torch cannot use it.
+    """
     import torch
+
+    from model.device import check_device
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return device.partition(",")[0]
+    return check_device(device.partition(",")[0])
 
 
 def init_options(

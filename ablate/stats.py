@@ -224,7 +224,12 @@ class Difference:
 
     @property
     def detectable(self) -> float:
-        """Smallest true difference (points) found with 80 % power at this n and this spread."""
+        """Smallest true difference (points) found with 80 % power at this n and this spread.
+
+        NaN without spread: seeds that all give the same say nothing of what another would give.
+        """
+        if self.identical:
+            return NAN
         return minimum_detectable_effect(self.n, self.alpha / self.family) * self.estimate.sd
 
     @property

@@ -110,8 +110,8 @@ def bold_note(results: Results) -> str:
     """What bold and underlined mean."""
     return (
         f"Bold: best mean, and every variant whose paired difference to it has a {results.coverage} "
-        "interval including 0; no bold in a column where that is every variant. Underlined: best of the "
-        "rest."
+        "interval including 0 (not adjusted for the number of variants), or too few pairs for one; no bold "
+        "in a column where that is every variant. Underlined: best of the rest."
     )
 
 
@@ -521,6 +521,7 @@ def _raw_difference(d: Difference) -> dict[str, Any]:
 
 _TEST_CAPTION = (
     "Paired by seed and category, averaged over categories, {coverage} t-interval over seeds. "
+    "Not adjusted: intervals, p and p (sign flip). "
     "Detectable: smallest true difference found with 80 % power at this n and spread. "
     "Seeds needed: for 80 % power if the truth is what was observed (both at Holm's first level). "
     "Error reduction: share of 1 − value removed. Wins: share of seed × category pairs."

@@ -157,10 +157,20 @@ class Worker:
         self._shared: Mapping[str, Any] | None = None
 
     def executor(self) -> Executor:
-        """What computes a run, with torch held to this worker's threads."""
+        """What computes a run, with torch held to this worker's threads.
+
+        Raises ConfigError if torch cannot use the device that the session asks for.
+        """
         executor: Executor = load_function(self.options.executor)
         set_threads()
+        self._check_device()
         return executor
+
+    def _check_device(self) -> None:
+        if self.options.device is not None and "torch" in sys.modules:
+            from model.device import check_device
+
+            check_device(self.options.device)
 
     # --- the loop ----------------------------------------------------------------------------
 
@@ -252,6 +262,7 @@ class Worker:
         if self.options.preparer is None:
             return Exit.DONE
         preparer: Preparer = load_function(self.options.preparer)
+        self._check_device()
         self.live.say(now=True, label="preparing", started=time.time())
         try:
             preparer(plan, LiveReporter(self.live, self.stop, self.session, timeout=None))

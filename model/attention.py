@@ -55,8 +55,13 @@ class Attention(nn.Module):
         self.learned = bias is not None and bias.lambda_ == "learned"
         self.lam = 0.0 if bias is None or self.learned else value_at(bias.lambda_, 1.0)
         if self.learned:
-            logit = math.log(INITIAL_STRENGTH / (1 - INITIAL_STRENGTH))
-            self.lam_logit = nn.Parameter(torch.full((heads,), logit))
+            self.lam_logit = nn.Parameter(torch.empty(heads))
+            self.reset_strength()
+
+    def reset_strength(self) -> None:
+        """Put a learned lambda back to where training starts."""
+        if self.learned:
+            nn.init.constant_(self.lam_logit, math.log(INITIAL_STRENGTH / (1 - INITIAL_STRENGTH)))
 
     def strength(self) -> float | Tensor:
         """The current lambda: a number, or one per head [heads] if learned."""

@@ -315,7 +315,8 @@ class CacheConfig:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type on disk; half precision halves the size and rounds the features."""
     budget_gb: Annotated[float, Field(ge=0)] = 50.0
-    """Disk budget; above it, images stream through the encoder instead (same results)."""
+    """Disk budget; above it, images stream through the encoder instead (same results
+    up to rounding)."""
 
 
 @dataclass(frozen=True, config=SECTION)

@@ -79,10 +79,18 @@ class Dinomaly(nn.Module):
     def initialise(self, seed: int) -> None:
         """Truncated normal sd 0.01 in [-0.03, 0.03] for linear weights, zero biases, unit norms.
 
-        Each parameter draws from its own (seed, name) stream, so adding one shifts no other.
+        Each parameter draws from its own (seed, name) stream, so adding one shifts no other. A model
+        that was trained before starts anew.
         """
+        for attention in self.attentions():
+            attention.reset_strength()
+        self.token_dropout.reset_fill()
         for name, module in self.named_modules():
-            if name.startswith("encoder") or not isinstance(module, nn.Linear):
+            if name.startswith("encoder"):
+                continue
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            if not isinstance(module, nn.Linear):
                 continue
             draw = generator(seed, "init", f"{name}.weight")
             weight = torch.empty(module.weight.shape)
@@ -122,12 +130,11 @@ class Dinomaly(nn.Module):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> group means [B, G, T, C], recentred if so configured."""
+        """[B, 3, S, S] -> group means [B, G, T, C]; not recentred, ``reconstruct`` does that."""
         layers = self.encoder(images)
-        groups = torch.stack(
+        return torch.stack(
             [torch.stack([layers[i] for i in group]).mean(0) for group in self.layer_groups], dim=1
         )
-        return groups
 
     def reconstruct(self, groups: Tensor) -> tuple[Maps, Maps]:
         """Group means [B, G, T, C] -> encoder and decoder maps ``(en, de)``, G of [B, C, H, W] each.

@@ -7,6 +7,7 @@ timm's resampling (by size, antialiased) gives other tokens.
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,9 +198,10 @@ def _fetch_pretrained(name: str) -> Any:
 def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
     """The architecture, at ``image_size`` or at its own size. Raises ConfigError if unknown."""
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('_')[0]}*dino*")[:5]
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ConfigError(
-            f"unknown encoder '{name}'", hint=f"'{TEXTURE}' or a timm name, e.g. {', '.join(near)}"
+            f"unknown encoder '{name}'",
+            hint=f"did you mean '{near[0]}'?" if near else f"'{TEXTURE}' or a name that timm knows",
         )
     kwargs: dict[str, Any] = {"img_size": image_size} if image_size else {}
     try:
@@ -260,7 +262,7 @@ def load_vit(vit: Any, state: dict[str, Tensor], what: str) -> None:
         prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
         state = dict(state)
         state["pos_embed"] = resample_position_embedding(
-            state["pos_embed"], tuple(vit.patch_embed.grid_size), prefix
+            state["pos_embed"].float(), tuple(vit.patch_embed.grid_size), prefix
         )
     own = vit.state_dict()
     # Constant tables (rotary periods and the like) are rebuilt, not part of every published file.

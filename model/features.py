@@ -5,7 +5,8 @@ constants. They are kept per category in ``<cache>/features/<encoder id>/<images
 ``.json`` header beside it. The header is written last and atomically: a file without one is an
 unfinished build and is built again. Safe to delete at any time.
 
-Where the disk budget is too small, images stream through the encoder instead, with equal results.
+Where the disk budget is too small, images stream through the encoder instead; batched
+otherwise, the encoder may round otherwise, so results agree up to rounding.
 """
 
 from __future__ import annotations

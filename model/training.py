@@ -57,7 +57,8 @@ def tail_knobs(config: TailConfig, iteration: int, progress: float) -> TailKnobs
     """
     p = 1 - value_at(config.q, progress)
     if config.ramp:
-        p *= min(iteration / config.ramp, 1.0)
+        # In the reference's order: p * (i / ramp) rounds to another number of tokens now and then.
+        p = min(p * iteration / config.ramp, p)
     return TailKnobs(
         q=1 - p,
         alpha=value_at(config.alpha, progress),

@@ -1,8 +1,9 @@
 """Pre-train a small ViT on procedural images, for use as a frozen encoder where no download is possible.
 
-Expected cost: 20 to 30 minutes on one recent data-centre GPU (an estimate from operation counts, not a
-measurement). UNPROVEN: tested for a few steps on a CPU only, never run on a GPU; nothing trained by it
-ships with this project, and whether its features beat the built-in texture encoder is an open question.
+Expected cost: the budget it is given, meant to be 20 to 30 minutes on one recent data-centre GPU; how many
+steps that buys has not been measured. UNPROVEN: tested on a CPU only, for a few steps (a few hundred at
+toy size), never run on a GPU. Nothing trained by it ships with this project, and whether its features
+beat the built-in texture encoder is an open question. Halve --batch if the GPU's memory runs short.
 
     python -m recipes.pretrain_vit --minutes 25 --out pretrained.safetensors        # from the repository
     python -m recipes.pretrain_vit --minutes 25 --out pretrained.safetensors --resume
@@ -49,8 +50,6 @@ from torch.nn import functional
 from model.encoder import architecture
 from model.errors import CheckpointError, ConfigError, DivergedError, UserError
 from model.streams import derive_seed
-from model.texture import TextureEncoder
-from model.texture_fit import whitening_matrix
 from recipes.procedural import procedural_images, view
 from recipes.self_distillation import (
     CollapseMonitor,
@@ -62,13 +61,10 @@ from recipes.self_distillation import (
     measure,
     sinkhorn,
 )
+from recipes.texture_targets import TextureTargets
 
-TEXTURE_LAYERS = (0, 2)
-"""Of the texture encoder: the cell itself, and its neighbourhood."""
 GLOBAL_SHARE, LOCAL_SHARE = (0.55, 0.95), (0.25, 0.45)
 """Sides of the views, as shares of the drawn image's."""
-WHITENING_IMAGES, SHRINKAGE = 256, 0.1
-"""Over how many images the targets are whitened, and how much of the identity their correlation gets."""
 TEACHER_TEMPERATURE = 0.05
 WARMUP = 0.05
 """Share of the budget over which the learning rate rises."""
@@ -86,7 +82,8 @@ class Recipe:
     local_views: int = 4
     prototypes: int = 4096
     lr: float = 1e-3
-    texture_weight: float = 1.0
+    texture_weight: float = 10.0
+    """Its loss starts at 0.3 and the other two at log(prototypes) = 8: this brings them to one order."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -137,41 +134,6 @@ class Branch(nn.Module):
         return Tokens(x[:, 0], x[:, vit.num_prefix_tokens :], middle[:, vit.num_prefix_tokens :])
 
 
-class TextureTargets(nn.Module):
-    """Whitened texture descriptors of a patch's cells. ``width`` D: channels per patch."""
-
-    def __init__(self, recipe: Recipe, patch: int, device: torch.device) -> None:
-        super().__init__()
-        self.cells = patch // TextureEncoder.patch_size
-        self.encoder = TextureEncoder((recipe.side,) * 2, TEXTURE_LAYERS).to(device)
-        # The encoder's own whitening is tuned for comparing tokens; as regression targets all
-        # directions shall weigh alike, or the loss is about the few strongest.
-        generator = torch.Generator(device).manual_seed(derive_seed(recipe.seed, "texture targets"))
-        images = procedural_images(generator, WHITENING_IMAGES, recipe.side)
-        tokens = torch.cat([self._tokens(self.normalised(each)).flatten(0, 1) for each in images.split(32)])
-        covariance = torch.cov(tokens.T.double().cpu())
-        self.register_buffer("mean", tokens.mean(dim=0))
-        self.register_buffer("whitening", whitening_matrix(covariance, SHRINKAGE).float().to(device))
-        self.mean: Tensor
-        self.whitening: Tensor
-        self.width = self.cells**2 * len(self.mean)
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """[0, 1] -> what encoders expect."""
-        return (images - self.encoder.pixel_mean) / self.encoder.pixel_std
-
-    def _tokens(self, images: Tensor) -> Tensor:
-        """Normalised [B, 3, S, S] -> the layers' descriptors without their constant anchor, [B, cells, D']."""
-        return torch.cat([layer[..., :-1] for layer in self.encoder(images)], dim=-1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised [B, 3, S, S] -> [B, N, D], the cells of a patch side by side."""
-        white = (self._tokens(images) - self.mean) @ self.whitening
-        rows, columns = (length // self.cells for length in self.encoder.grid)
-        white = white.reshape(len(images), rows, self.cells, columns, self.cells, -1)
-        return white.transpose(2, 3).reshape(len(images), rows * columns, -1)
-
-
 class Trainer:
     """Student, teacher, optimiser and the losses of one step."""
 
@@ -181,20 +143,17 @@ class Trainer:
             torch.manual_seed(derive_seed(recipe.seed, "init"))
             self.student = Branch(recipe)
             vit = self.student.vit
-            self.targets = TextureTargets(recipe, vit.patch_embed.patch_size[0], device)
-            hidden = nn.Linear(vit.embed_dim, 2 * vit.embed_dim)
+            self.targets = TextureTargets(recipe.side, vit.patch_embed.patch_size[0], recipe.seed, device)
+            dim = vit.embed_dim
             self.regressor = nn.Sequential(
-                hidden, nn.GELU(), nn.Linear(2 * vit.embed_dim, self.targets.width)
+                nn.LayerNorm(dim),
+                nn.Linear(dim, 2 * dim),
+                nn.GELU(),
+                nn.Linear(2 * dim, self.targets.width),
             )
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        self.modules = nn.ModuleDict(
-            {
-                "student": self.student,
-                "teacher": self.teacher,
-                "regressor": self.regressor,
-                "targets": self.targets,
-            }
-        ).to(device)
+        names = ("student", "teacher", "regressor", "targets")
+        self.modules = nn.ModuleDict({name: getattr(self, name) for name in names}).to(device)
         self.trained = [p for p in self.modules.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in self.trained if p.ndim > 1], "weight_decay": 0.05},
@@ -223,9 +182,8 @@ class Trainer:
             with torch.no_grad():
                 teacher = self.teacher(whole)
                 assigned = sinkhorn(self.teacher.head(teacher.summary), TEACHER_TEMPERATURE)
-                assigned_patches = sinkhorn(
-                    self.teacher.head(teacher.patches.flatten(0, 1)[indices]), TEACHER_TEMPERATURE
-                )
+                hidden = self.teacher.head(teacher.patches.flatten(0, 1)[indices])
+                assigned_patches = sinkhorn(hidden, TEACHER_TEMPERATURE)
             student = self.student(whole, masked)
             summaries = list(self.student.head(student.summary).chunk(2))
             if len(local):
@@ -237,8 +195,8 @@ class Trainer:
                 if other != index
             ]
             dino = torch.stack(pairs).mean()
-            hidden = self.student.head(student.patches.flatten(0, 1)[indices])
-            ibot = cross_entropy(hidden, assigned_patches)
+            guessed = self.student.head(student.patches.flatten(0, 1)[indices])
+            ibot = cross_entropy(guessed, assigned_patches)
             predicted = self.regressor(student.middle)
         texture = functional.smooth_l1_loss(predicted.float(), targets)
 

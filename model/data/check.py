@@ -170,7 +170,7 @@ def contact_sheet(
             sheet.paste(tile, (style.gap + column * (style.cell + style.gap), top + style.header))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(path)
+        sheet.save(path, format="PNG")
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error}") from None
     return path

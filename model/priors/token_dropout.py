@@ -206,17 +206,27 @@ class TokenDropout(nn.Module):
         if config.pattern != "none" and config.fill == "learned":
             self.learned = nn.Parameter(torch.zeros(channels))
 
+    def reset_fill(self) -> None:
+        """Put a learned fill back to where training starts."""
+        if self.config.pattern != "none" and self.config.fill == "learned":
+            nn.init.zeros_(self.learned)
+
     def extra_repr(self) -> str:
         c = self.config
         return f"pattern={c.pattern}, direction={c.direction}, rate={self.rate:g}, fill={c.fill}"
 
     def forward(self, x: Tensor, grid: Grid, prefix: int) -> Tensor:
-        """[B, T, C] -> [B, T, C]; the same object in eval mode or for ``pattern: none``.
+        """[B, T, C] -> [B, T, C]; the same object in eval mode, for ``pattern: none`` or at rate 0.
+
+        At rate 0 even an identity in the graph would change the order in which gradients are summed,
+        hence their last bits. Only a learned fill, which needs its gradient, goes the long way.
 
         Raises ``RuntimeError`` when training without a generator: falling back on the global one
         would shift the other random streams unnoticed.
         """
         if not self.training or self.config.pattern == "none":
+            return x
+        if self.rate == 0 and self.config.fill != "learned":
             return x
         if self.generator is None:
             raise RuntimeError("TokenDropout.generator must be set before training")

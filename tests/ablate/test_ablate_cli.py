@@ -158,9 +158,10 @@ def test_mistaken_arguments_are_exit_code_2(
         (ConfigError("wrong", where="f:1:2", hint="mend it"), 2, "error: f:1:2: wrong (mend it)\n"),
         (KeyboardInterrupt(), 130, ""),
         (OSError(errno.ENOSPC, "No space left on device", "/r/x"), 2,
-         "error: the disk is full: /r/x (free some space)\n"),
+         "error: /r/x: the disk is full (free some space)\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "/r/x"), 2, "error: /r/x: Permission denied\n"),
     ],
-    ids=["user", "interrupt", "disk"],
+    ids=["user", "interrupt", "disk", "permission"],
 )  # fmt: skip
 def test_what_ends_a_command_decides_the_exit_code(
     raised: BaseException,
@@ -279,6 +280,16 @@ def test_show_prints_levels_in_brackets_as_they_are() -> None:
     assert "token_dropout.length   [2,6] -> [1,4]" in out.getvalue()
 
 
+def test_show_knows_its_variants(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome("show", study, "--variant", "top-r") == 2
+    assert "no variant is called 'top-r'" in capsys.readouterr().err
+
+
+def test_encode_names_a_device_that_is_not_there(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome("encode", study, "--device", "gpu", "--cache", study.parent / "cache") == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: --device: torch cannot use 'gpu': ")
+
+
 def test_the_doctor_says_what_is_missing_and_what_an_encoder_is_good_for(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "features").write_bytes(bytes(2_000_000))
@@ -289,3 +300,9 @@ def test_the_doctor_says_what_is_missing_and_what_an_encoder_is_good_for(tmp_pat
     assert found["weights"].level == "problem"
     assert "conclusions need DINOv2-class weights" in found["conclusions"].text
     assert "conclusions" not in {f.subject for f in examine(tmp_path, tmp_path, EncoderConfig())}
+
+
+def test_the_doctor_wants_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = {f.subject: f for f in examine(tmp_path / "file", tmp_path, EncoderConfig())}
+    assert found["free for cache"].level == "problem"

@@ -64,6 +64,12 @@ def test_a_grid_crosses_all_levels() -> None:
     assert spec.baseline == "base"
 
 
+def test_a_grid_schedules_the_dropout_rate_too() -> None:
+    spec = made(mask=["segment"], schedule=["constant", "cosine"], design="grid")
+    rates = {spec.config(row.overrides).token_dropout.rate for row in spec.rows()}
+    assert rates == {0.2, Schedule(0.0, 0.2, "cosine")}
+
+
 def test_without_options_it_is_a_study_all_the_same() -> None:
     assert list(made().variants) == ["baseline", "q-0.02"]
     assert len(made(design="grid").rows()) == 3
@@ -109,7 +115,7 @@ def test_environment_variables_are_left_to_be_expanded() -> None:
         ({"q": [2.0]}, "tail.q: 2 is outside the allowed range (0, 1]"),
         ({"dataset": "mvtec"}, "data: dataset mvtec needs root: the dataset's folder"),
         ({"design": "gird"}, "--design: 'gird' is not one of grid, one-at-a-time (did you mean 'grid'?)"),
-        ({"bias": [0.2], "schedule": ["cosin"]}, "bias.lambda: 'cosin' is not one of constant, linear, "
+        ({"schedule": ["cosin"]}, "--schedule: 'cosin' is not one of constant, linear, "
          "cosine, exponential, step (did you mean 'cosine'?)"),
     ],
     ids=str,

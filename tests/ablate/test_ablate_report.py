@@ -75,6 +75,17 @@ def test_unset_variables_in_the_spec_do_not_matter(tmp_path: Path, monkeypatch: 
     assert gather(tmp_path / "s").warnings == ()
 
 
+def test_runs_of_different_devices_are_pointed_out(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "s", pictures=False)
+    for i, key in enumerate(sorted({run.key for run in made.runs})):
+        facts = {"device": "cuda:1", "hardware": {"gpu": "H100"}} if i == 0 else {"device": "cpu"}
+        folder = made.run_folder(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "provenance.json").write_text(json.dumps(facts))
+    (warning,) = gather(tmp_path / "s").warnings
+    assert "different devices" in warning and "H100" in warning and "cpu" in warning
+
+
 def test_selection_split_is_not_reported(tmp_path: Path) -> None:
     made = write_study(tmp_path / "s", pictures=False)
     other = made.frame.assign(split="selection", value=0.0)

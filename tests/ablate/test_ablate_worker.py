@@ -20,7 +20,7 @@ from ablate.runner import death, worker_environment
 from ablate.session import Exit, RunOptions, Session, load_session, new_session, open_session
 from ablate.worker import Worker, classify, load_function, redirected
 from ablate.workspace import StoredPlan, Workspace, encode_plan, read_json, write_plan
-from model.errors import DataError, DivergedError, StorageError
+from model.errors import ConfigError, DataError, DivergedError, StorageError
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +159,14 @@ def test_a_full_disk_when_recording_stops_the_worker_not_the_run(
     other = Worker(worker.workspace, worker.session, WorkerId("later", 1, 1))
     assert other.work(plan.runs, ledger) is Exit.DONE
     assert worker.workspace.committed(plan.runs[0].key)
+
+
+def test_a_device_that_is_not_there_stops_the_worker_and_fails_no_run(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    worker, plan, ledger = make_worker(tmp_path, device="nonsense")
+    with pytest.raises(ConfigError, match="torch cannot use 'nonsense'"):
+        worker.work(plan.runs, ledger)
+    assert [trial.state.name for trial in ledger.trials()] == ["WAITING"]
 
 
 def test_everything_printed_goes_to_the_log_and_back(tmp_path: Path, capfd: Any) -> None:

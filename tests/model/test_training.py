@@ -8,11 +8,12 @@ import pytest
 import torch
 from tiny_model import RandomFeatures, tiny_config
 
-from model.config import ModelConfig
+from model.config import ModelConfig, TailConfig
 from model.dinomaly import Dinomaly
 from model.errors import CheckpointError, DivergedError, InterruptedRun
 from model.features import AbsentEncoder
-from model.training import Step, batches, fit
+from model.priors.tail import tail_size
+from model.training import Step, batches, fit, tail_knobs
 
 EVERYTHING = {
     "token_dropout.pattern": "segment",
@@ -92,6 +93,30 @@ def test_zero_strength_equals_the_baseline_bit_for_bit(attention: str):
     same, repeated = train(tiny_config({"decoder.attention": attention, **neutral}))
     assert [s.loss for s in history] == [s.loss for s in repeated]
     assert same_weights(base, same)
+
+
+@pytest.mark.parametrize("tokens", [16 * 28 * 28, 16 * 25 * 25, 16 * 20 * 20, 100])
+@pytest.mark.parametrize("ramp", [1000, 500])
+def test_the_ramp_holds_as_many_tokens_as_the_reference_at_every_step(tokens: int, ramp: int):
+    """int(n (1 - p)) with p = min(0.9 i / ramp, 0.9), in that order: another one rounds otherwise."""
+    wanted = [int(tokens * (1 - min(0.9 * i / ramp, 0.9))) for i in range(ramp + 2)]
+    config = TailConfig(q=0.1, ramp=ramp)
+    assert [tail_size(tokens, tail_knobs(config, i, 0.0).q) for i in range(ramp + 2)] == wanted
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bias.lambda": "learned"},
+        {"token_dropout.pattern": "token", "token_dropout.fill": "learned", "token_dropout.rate": 0.5},
+    ],
+    ids=["learned strength", "learned fill"],
+)
+def test_a_trained_model_starts_anew(options: dict):
+    model, first = train(tiny_config(options))
+    features = RandomFeatures()
+    again = fit(model, features, torch.arange(len(features)), 0)
+    assert again == first
 
 
 def test_a_prior_shifts_no_other_random_stream():

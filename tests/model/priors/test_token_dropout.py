@@ -263,6 +263,14 @@ def test_the_rate_follows_the_attribute():
         assert (module(x, (10, 10), 0) == 0).float().mean().item() == pytest.approx(rate, abs=0.03)
 
 
+@pytest.mark.parametrize("fill", ["zero", "mean", "neighbour"])
+def test_rate_zero_leaves_no_trace_in_the_graph(fill):
+    """An identity in the graph changes the order in which gradients are summed."""
+    module = dropout(TokenDropoutConfig(pattern="segment", fill=fill, rate=0.0))
+    x = torch.ones(2, 9, 3, requires_grad=True)
+    assert module(x, (3, 3), 0) is x
+
+
 def test_training_without_a_generator_is_refused():
     module = TokenDropout(TokenDropoutConfig(pattern="token"), 3).train()
     with pytest.raises(RuntimeError, match="generator"):
