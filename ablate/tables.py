@@ -1,7 +1,8 @@
 """The study as tables, one :class:`~ablate.rendering.Table` per question.
 
-Bold means something: the best of a column *and every variant that cannot be told from it* (95 %
-t-interval of the paired difference includes 0). Where that is every variant, nothing is bold.
+Bold means something: the best of a column *and every variant that cannot be told from it* (the
+t-interval of the paired difference, adjusted for the number of variants, includes 0). Where that is
+every variant, nothing is bold.
 """
 
 from __future__ import annotations
@@ -109,9 +110,9 @@ SELECTION_WARNING = (
 def bold_note(results: Results) -> str:
     """What bold and underlined mean."""
     return (
-        f"Bold: best mean, and every variant whose paired difference to it has a {results.coverage} "
-        "interval including 0 (not adjusted for the number of variants), or too few pairs for one; no bold "
-        "in a column where that is every variant. Underlined: best of the rest."
+        "Bold: best mean, and every variant that cannot be told from it (the paired difference's "
+        f"t-interval includes 0, {results.coverage} for all variants together, or there are too few pairs "
+        "for one); no bold in a column where that is every variant. Underlined: best of the rest."
     )
 
 

@@ -222,7 +222,7 @@ class Architecture(NamedTuple):
 
 
 def architecture(name: str) -> Architecture:
-    """Patch size, heads and width of a timm ViT, without making its weights. Raises ConfigError if unknown."""
+    """Patch size, heads and width of a timm ViT, without making it. Raises ConfigError if unknown."""
     # On the meta device the architecture's own size and patch cost nothing to learn.
     with torch.device("meta"):
         probe = _create_vit(name)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["mypy", "ablate", "model"],
+        ["mypy", "ablate", "model", "recipes"],
     ],
     ids=lambda command: " ".join(command[:2]),
 )

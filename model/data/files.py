@@ -28,11 +28,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Image files directly in ``folder``, by name; none if it does not exist."""
+    """Image files directly in ``folder``, by name; none if it does not exist.
+
+    A link that leads nowhere is one of them: who reads it says so, instead of the image going missing.
+    """
     return [
         folder / entry.name
         for entry in _entries(folder)
-        if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and entry.is_file()
+        if Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and not entry.is_dir()
     ]
 
 

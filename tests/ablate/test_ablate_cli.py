@@ -202,7 +202,7 @@ def test_run_hands_the_runners_exit_code_on(
 
     def run_study(plan: Any, root: Path, options: Any, *, view: Any) -> SimpleNamespace:
         given.update(plan=plan, root=root, options=options, view=view)
-        return SimpleNamespace(exit_code=code, lines=("closing line",))
+        return SimpleNamespace(exit_code=code, lines=("closing line",), state=SimpleNamespace(finished=0))
 
     monkeypatch.setattr("ablate.runner.run_study", run_study)
     arguments: list[str | Path] = [

@@ -198,7 +198,7 @@ def test_report_is_one_self_contained_page_and_files(tmp_path: Path) -> None:
         "Gallery",
         "worst miss",
         "20 done",
-        "RANDOM",
+        "DINOv2-class weights",
     ):
         assert words in text
     assert not list(page.parent.rglob("*.tmp"))

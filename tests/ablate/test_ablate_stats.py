@@ -202,6 +202,7 @@ def test_identical_seeds_are_not_evidence() -> None:
     shifted = stats.difference(c, "shifted", "base", "image_auroc")
     assert same.verdict == "equal" and same.p == 1
     assert shifted.verdict == "undecided" and math.isnan(shifted.p) and not shifted.apart
+    assert math.isnan(shifted.detectable)  # no spread: not "finds differences of any size"
 
 
 def test_second_names_do_not_enlarge_the_family() -> None:
@@ -246,6 +247,18 @@ def test_best_group_shares_what_cannot_be_told_apart() -> None:
     assert stats.best_group(c, ["best", "close"]) == set()  # everybody: nobody
     one_seed = c[c.index.get_level_values("seed") == 0]
     assert stats.best_group(one_seed, ["best", "far"]) == set()
+
+
+def test_best_group_of_many_equal_variants_rarely_excludes_any_of_them() -> None:
+    """Without an adjustment for their number it would in about 60 % of the columns."""
+    rng = np.random.default_rng(0)
+    names = [f"v{i}" for i in range(11)]
+    studies = 60
+    marked = sum(
+        bool(stats.best_group(cells({v: {"a": list(rng.normal(0.9, 0.01, 5))} for v in names}), names))
+        for _ in range(studies)
+    )
+    assert marked <= 0.3 * studies
 
 
 # ---------------------------------------------------------------------------------- simulation
