@@ -271,7 +271,7 @@ def draw_heat_map(data: HeatMap) -> Figure:
 
 
 def draw_forest(data: Sequence[Difference]) -> Figure:
-    """Paired differences to the baseline with intervals and every seed; filled: real after Holm."""
+    """Paired differences to the baseline with intervals and every seed; filled: differs after Holm."""
     longest = max(len(d.variant) for d in data)
     width = PAGE if longest > 14 or len(data) > 4 else 5.4
     figure = _figure(width, 0.95 + 0.30 * len(data))
@@ -555,7 +555,7 @@ def _draw_factors(results: Results) -> Iterator[Drawing]:
             "_".join(["heatmap", *([_slug(map_.title)] if map_.title else [])]),
             f"{map_.row_factor} × {map_.column_factor}" + (f" ({map_.title})" if map_.title else ""),
             f"Paired difference to {map_.baseline} in {metric_label(map_.metric)}, points, with "
-            f"{results.coverage} t-interval. Framed: real after Holm over all variants.",
+            f"{results.coverage} t-interval. Framed: differs after Holm over all variants.",
             draw_heat_map(map_),
         )
 
@@ -567,7 +567,7 @@ def _draw_forest(results: Results) -> Iterator[Drawing]:
             "forest",
             f"Differences to {results.baseline}",
             f"Paired by seed, averaged over categories; {results.coverage} t-interval; ticks: seeds. "
-            f"Filled: real after Holm over {plural(max(d.family for d in data), 'comparison')}. "
+            f"Filled: differs after Holm over {plural(max(d.family for d in data), 'comparison')}. "
             "An arrow: the interval goes on.",
             draw_forest(data),
         )

@@ -597,7 +597,7 @@ def claims_table(results: Results) -> Table | None:
     return Table(
         name="claims",
         title="Claims",
-        caption=f"{results.name}: claims stated before the runs, points. "
+        caption=f"{results.name}: the claims of the study file, points. "
         f"{_TEST_CAPTION.format(coverage=results.coverage)} "
         f"Holm over {plural(len(judged), 'claim')}.",
         corner="claim",
