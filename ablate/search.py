@@ -461,7 +461,8 @@ def describe_best(definition: Definition, best: FrozenTrial) -> str:
     values = values_of(definition.search, best.params)
     found = ", ".join(f"{path} = {fields.label(value)}" for path, value in values.items())
     split = "the reported images (data.selection: none)" if definition.selected_on_reported else "selection"
-    return f"best of the search: {found} ({definition.search.objective} {best.value:.4f} on {split})"
+    score = f"{definition.search.objective} {best.value:.4f} on {split}"
+    return f"best of the search: {found} ({score}; the highest of its trials, hence optimistic)"
 
 
 def search_table(configurations: Ledger, search: SearchConfig) -> str:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from model.config import EncoderConfig
+from model.data.hashing import content_hash
 from model.errors import CheckpointError
 
 TEXTURE = "texture"
 
 
 def file_digest(path: Path) -> str:
-    """Hex digest of a file's contents. Raises CheckpointError if it cannot be read."""
-    digest = hashlib.blake2b(digest_size=16)
+    """Hex digest of a weights file's contents. Raises CheckpointError if it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
+        return content_hash(path)
     except OSError as error:
         raise CheckpointError(
             f"cannot read weights file {path}: {error.strerror}", hint="check encoder.weights"
         ) from error
-    return digest.hexdigest()
 
 
 def weights_fingerprint(config: EncoderConfig) -> str:

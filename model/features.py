@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from model.config import ImageConfig, ModelConfig, dump_config
+from model.data.hashing import content_hash
 from model.data.samples import Sample
 from model.data.transforms import load_image
 from model.dinomaly import Dinomaly
@@ -311,18 +312,10 @@ def _read_header(stem: Path, *, verify: bool) -> _Header | None:
     expected = DTYPES[header.dtype].itemsize
     for length in header.shape:
         expected *= length
-    if size != expected or (verify and _checksum(data) != header.checksum):
+    if size != expected or (verify and content_hash(data) != header.checksum):
         path.unlink(missing_ok=True)
         return None
     return header
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 22):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _map(stem: Path, header: _Header) -> Tensor:

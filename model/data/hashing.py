@@ -16,16 +16,21 @@ Progress = Callable[[int, int], None]
 """Called with (files hashed, files to hash)."""
 
 
-def hash_file(path: Path) -> str:
-    """blake2b of a file's contents, 32 hex digits; :class:`DataError` naming it if unreadable."""
+def content_hash(path: Path) -> str:
+    """blake2b of a file's contents, 32 hex digits. Raises OSError if it cannot be read."""
     digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """:func:`content_hash` of a dataset's file; :class:`DataError` naming it if unreadable."""
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return content_hash(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
-    return digest.hexdigest()
 
 
 class FileHashes:

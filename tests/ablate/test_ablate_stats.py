@@ -128,6 +128,7 @@ def test_more_effect_never_needs_more_seeds(alpha: float) -> None:
     assert stats.seeds_needed(7.2, 0.05 / 3) == 3
 
 
+@pytest.mark.slow
 def test_an_undecided_comparison_never_needs_fewer_seeds_than_it_has() -> None:
     rng = np.random.default_rng(1)
     for _ in range(25):
