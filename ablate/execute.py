@@ -31,6 +31,7 @@ from model.data.images import open_image
 from model.data.samples import Sample
 from model.dinomaly import Dinomaly
 from model.encoder_id import describe, weights_fingerprint
+from model.errors import InterruptedRun
 from model.evaluation import Predictions, predict
 from model.features import AbsentEncoder, Features, encoder_id, open_features
 from model.ground_truth import GroundTruth, load_truth
@@ -81,7 +82,16 @@ def load_material(
     *,
     verify: bool,
 ) -> Material:
-    """Open the features of some categories, encoding what is missing."""
+    """Open the features of some categories, encoding what is missing.
+
+    Raises InterruptedRun if asked to stop meanwhile; categories encoded by then are kept.
+    """
+
+    def progress(done: int, total: int, note: str) -> None:
+        reporter.progress(done, total, note)
+        if reporter.should_stop():
+            raise InterruptedRun("stopped by request while encoding")
+
     # Ordered by content, so that another split of the same images is the same file.
     parts = {
         c: tuple(sorted((*dataset.train(c), *dataset.test(c)), key=dataset.content.__getitem__))
@@ -94,7 +104,7 @@ def load_material(
         digests,
         cache_dir=reporter.cache,
         device=torch.device(reporter.device),
-        progress=reporter.progress,
+        progress=progress,
         verify=verify,
     )
     return Material(dataset, features, {s: i for i, s in enumerate(features.samples)})

@@ -149,6 +149,13 @@ def test_a_stopped_run_continues_to_the_same_result(finished: Path, cache: Path,
     assert (tmp_path / "scores.csv").read_text() == (finished / "scores.csv").read_text()
 
 
+def test_encoding_stops_when_asked(tmp_path: Path):
+    listener = Listener(tmp_path / "empty", stop=True)
+    with pytest.raises(InterruptedRun, match="while encoding"):
+        execute_run(make_run(), tmp_path, listener)
+    assert len([note for note in listener.notes if "encoding" in note]) == 1
+
+
 def sample(defect_type: str, number: int) -> Sample:
     label = int(defect_type != "good")
     return Sample(Path(f"{defect_type}{number}"), None, label, "c", "test", defect_type)
