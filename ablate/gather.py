@@ -74,7 +74,7 @@ def gather(study_dir: Path) -> Results:
         alpha=spec.report.alpha if spec else 0.05,
         claims=_claims(spec, layout.variants, warnings),
         runs=runs,
-        comments=_comments(spec.text) if spec else (),
+        comments=opening_comment(spec.text) if spec else (),
         setting=spec.data.setting if spec else "",
         dataset=spec.data.dataset if spec else "",
         selects_on_report=bool(plan and plan.selected_on_reported),
@@ -272,18 +272,24 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _comments(text: str) -> tuple[str, ...]:
-    """The comment lines before the spec's first key, editors' directives left out."""
-    found: list[str] = []
+def opening_comment(text: str) -> tuple[str, ...]:
+    """The comment before the spec's first key, by paragraph; editors' directives left out.
+
+    A paragraph begins behind an empty line and at a label (``Cost: ...``); other lines go on with it.
+    """
+    found = [""]
     for line in text.splitlines():
         stripped = line.strip()
         if stripped.startswith("#"):
             words = stripped.lstrip("#").strip()
-            if not re.match(r"yaml-language-server|vim:|-\*-", words):
-                found.append(words)
+            if re.match(r"yaml-language-server|vim:|-\*-", words):
+                continue
+            if not words or re.match(r"[A-Z][\w() ]{0,24}:(\s|$)", words):
+                found.append("")
+            found[-1] = f"{found[-1]} {words}".strip()
         elif stripped and stripped != "---":
             break
-    return tuple(found)
+    return tuple(paragraph for paragraph in found if paragraph)
 
 
 def _provenance(workspace: Workspace, runs: Iterable[RunState]) -> Mapping[str, Any]:

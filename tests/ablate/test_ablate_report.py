@@ -16,7 +16,7 @@ import pytest
 from ablate_report_inputs import SPEC, results, write_study
 
 from ablate import report
-from ablate.gather import flat, gather
+from ablate.gather import flat, gather, opening_comment
 from ablate.results import RunState
 from model.errors import StorageError
 
@@ -247,3 +247,8 @@ def test_terminal_table(tmp_path: Path) -> None:
     write_study(tmp_path / "s", pictures=False)
     table = report.terminal_table(tmp_path / "s")
     assert table.row_count == 4
+
+
+def test_the_opening_comment_is_read_by_paragraph() -> None:
+    text = "# Question: one thing\n# and another?\n#\n# Cost: much\n# more.\nstudy: x\n# not this\n"
+    assert opening_comment(text) == ("Question: one thing and another?", "Cost: much more.")

@@ -14,6 +14,7 @@ import layouts
 import pytest
 
 from model.data.config import DataConfig, DatasetName
+from model.data.dataset import load_dataset
 from model.data.readers import READERS
 from model.data.samples import Sample
 from model.errors import DataError
@@ -84,6 +85,14 @@ def test_mvtec(tmp_path: Path) -> None:
 def test_mvtec_with_visa_names_and_capital_suffix(tmp_path: Path) -> None:
     layouts.mvtec(tmp_path, "candle", suffix=".JPG", mask_suffix=".png")
     assert masks(read(tmp_path, "mvtec"), tmp_path)[-1] == "candle/ground_truth/dent/001.png"
+
+
+def test_a_link_to_nowhere_is_named_not_passed_over(tmp_path: Path) -> None:
+    layouts.mvtec(tmp_path, "candle")
+    (tmp_path / "candle/train/good/zzz.png").symlink_to(tmp_path / "nowhere.png")
+    config = DataConfig(dataset="mvtec", root=str(tmp_path))
+    with pytest.raises(DataError, match=r"zzz\.png: No such file"):
+        load_dataset(config, cache_dir=tmp_path / "cache")
 
 
 def test_categories_are_chosen(tmp_path: Path) -> None:
