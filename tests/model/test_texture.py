@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from model.config import EncoderConfig
@@ -15,7 +16,7 @@ from model.encoder import build_encoder
 from model.encoder_id import describe, weights_fingerprint
 from model.errors import ConfigError
 from model.texture import POWER, TextureEncoder, halve, line_and_edge_filters, spread
-from model.texture_fit import bank, fit, whitening_matrix
+from model.texture_fit import bank, fit, main, whitening_matrix
 from model.texture_id import CONSTANTS, TEXTURE_FINGERPRINT, fingerprint_of
 
 CONFIG = EncoderConfig(name="texture", pretrained=False, blocks=(0, 1, 2, 3))
@@ -142,6 +143,30 @@ def test_constants_are_the_fingerprinted_ones_and_can_be_fitted():
     assert not torch.allclose(small["mean"], other["mean"])
     shipped = TextureEncoder((64, 64), CONFIG.blocks)
     assert small["whitening"].shape == shipped.whitening.shape
+
+
+@pytest.mark.slow
+def test_the_shipped_constants_are_what_the_command_fits():
+    fitted, shipped = fit(), load_file(CONSTANTS)
+    for name, value in shipped.items():
+        # Another BLAS sums in another order, so not to the bit.
+        torch.testing.assert_close(fitted[name], value, atol=1e-2, rtol=1e-2)
+
+
+def test_fitting_again_writes_the_same_bytes_and_keeps_equal_constants(tmp_path, monkeypatch):
+    outs = [tmp_path / "first.safetensors", tmp_path / "again.safetensors"]
+    for out in outs:
+        monkeypatch.setattr("sys.argv", ["texture_fit", "--images", "8", "--out", str(out)])
+        main()
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+    relabelled = save(load_file(outs[1]), metadata={"origin": "elsewhere"})
+    outs[1].write_bytes(relabelled)
+    main()
+    assert outs[1].read_bytes() == relabelled
+    monkeypatch.setattr("sys.argv", ["texture_fit", "--images", "9", "--out", str(outs[1])])
+    main()
+    assert outs[1].read_bytes() != relabelled
 
 
 def test_the_bank_is_varied_and_in_range():
