@@ -32,6 +32,11 @@ def cache_dir(given: Path | None) -> Path:
     return user_cache_path("ablate")
 
 
+def _is_study(folder: Path) -> bool:
+    """Whether a study was started here, or its published frame lies here."""
+    return any((folder / name).is_file() for name in ("plan.json", "runs.csv"))
+
+
 def find_study(target: str, results: Path) -> Path:
     """The results folder that a command's argument means.
 
@@ -45,11 +50,11 @@ def find_study(target: str, results: Path) -> Path:
     path = Path(target)
     if path.suffix in (".yaml", ".yml"):
         path = results / load_spec(path).study
-    elif not (path / "plan.json").is_file():
+    elif not _is_study(path):
         path = results / target
-    if (path / "plan.json").is_file():
+    if _is_study(path):
         return path
-    known = sorted(found.parent.name for found in results.glob("*/plan.json"))
+    known = sorted(folder.name for folder in results.glob("*/") if _is_study(folder))
     near = difflib.get_close_matches(path.name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none yet'}"
     raise StorageError(f"no study '{path.name}' in {results}", hint=hint)

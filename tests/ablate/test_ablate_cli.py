@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ablate_report_inputs import write_study
 from rich.console import Console
 
 from ablate import cli, options
@@ -306,3 +308,18 @@ def test_the_doctor_wants_folders(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = {f.subject: f for f in examine(tmp_path / "file", tmp_path, EncoderConfig())}
     assert found["free for cache"].level == "problem"
+
+
+def test_a_published_frame_is_a_study_without_its_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``spec.yaml`` and ``runs.csv`` are enough to remake a report; nothing else can be asked of them."""
+    published = tmp_path / "results" / "shared"
+    write_study(published, pictures=False)
+    for path in published.iterdir():
+        if path.name not in ("spec.yaml", "runs.csv"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert outcome("report", "shared", "--results", tmp_path / "results") == 0
+    assert capsys.readouterr().out.strip().endswith("index.html")
+    assert outcome("status", "shared", "--results", tmp_path / "results") == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
