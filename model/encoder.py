@@ -8,7 +8,9 @@ timm's resampling (by size, antialiased) gives other tokens.
 from __future__ import annotations
 
 import difflib
+import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,7 +137,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on foreign pickles; they are refused below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # not torch's text: it advises to load the file all the same
+        raise CheckpointError(
+            f"cannot read weights file {path}: it is damaged, or holds more than tensors: "
+            "pickled objects could run any code and are never loaded",
+            hint="save the state dict alone, best as .safetensors",
+        ) from error
     except Exception as error:  # the libraries raise a dozen unrelated types on a bad file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
