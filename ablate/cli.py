@@ -211,8 +211,11 @@ def logs(
 def report(study: Study, results: Results = Path("results")) -> None:
     """Remake tables, figures and the report from what has finished so far."""
     from ablate.report import make_report
+    from ablate.store import refresh_frame
 
-    print(make_report(_study_dir(study, results)))
+    folder = _study_dir(study, results)
+    refresh_frame(folder)
+    print(make_report(folder))
 
 
 @app.command()

@@ -7,6 +7,8 @@ what no living process owns.
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import shutil
 import statistics
@@ -32,6 +34,7 @@ from ablate.workspace import (
     storage_errors,
     write_text,
 )
+from model.errors import StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,6 +95,27 @@ def collect(study_dir: Path, plan: StoredPlan | None = None) -> pd.DataFrame:
     """
     workspace = Workspace(study_dir)
     return FrameWriter(workspace, plan or load_plan(workspace)).frame()
+
+
+def refresh_frame(study_dir: Path) -> None:
+    """Bring ``runs.csv`` up to date with ``runs/``, if it lacks a run or is damaged.
+
+    A supervisor that was killed may have left it behind. Nothing is done where the folders cannot
+    replace it: without a usable plan, in a published study without ``runs/``, on a read-only disk.
+    """
+    workspace = Workspace(study_dir)
+    try:
+        plan = load_plan(workspace)
+        committed = {row.key for row in plan.rows if workspace.committed(row.key)}
+        with contextlib.suppress(FileNotFoundError, UnicodeDecodeError, csv.Error):
+            with workspace.frame.open(encoding="utf-8", newline="") as stream:
+                known = {row.get("key") for row in csv.DictReader(stream)}
+            if None not in known and not (known < committed):
+                return
+        if committed:
+            FrameWriter(workspace, plan).write()
+    except (StorageError, OSError):
+        return
 
 
 # --- timings ------------------------------------------------------------------------------------

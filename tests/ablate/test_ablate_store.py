@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -450,6 +451,34 @@ def test_the_frame_has_rows_for_every_cell(tmp_path: Path) -> None:
     assert set(frame["category"]) == {"a", "b"}
     store.FrameWriter(workspace, stored).write()
     assert workspace.frame.read_text().count("\n") == 9
+
+
+@pytest.mark.parametrize("damage", ["stale", "garbage", "gone"])
+def test_a_frame_that_was_left_behind_is_brought_up_to_date(tmp_path: Path, damage: str) -> None:
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(seeds=2))
+    finish(ledger, claim(ledger, stored))
+    store.FrameWriter(workspace, stored).write()
+    if damage == "garbage":
+        workspace.frame.write_bytes(b"\xe6\x00 no table")
+    elif damage == "gone":
+        workspace.frame.unlink()
+    finish(ledger, claim(ledger, stored))
+    store.refresh_frame(workspace.study_dir)
+    assert workspace.frame.read_text() == store.collect(workspace.study_dir).to_csv(index=False)
+    assert all(run.key in workspace.frame.read_text() for run in stored.runs)
+
+
+def test_a_published_frame_is_not_replaced_by_fewer_runs(tmp_path: Path) -> None:
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(seeds=2))
+    for _ in stored.runs:
+        finish(ledger, claim(ledger, stored))
+    store.FrameWriter(workspace, stored).write()
+    before = workspace.frame.read_text()
+    shutil.rmtree(workspace.run_dir(stored.runs[0].key))
+    store.refresh_frame(workspace.study_dir)
+    shutil.rmtree(workspace.runs)
+    store.refresh_frame(workspace.study_dir)
+    assert workspace.frame.read_text() == before
 
 
 def test_factors_are_columns(tmp_path: Path) -> None:
