@@ -15,7 +15,7 @@ from model.attention import Attention
 from model.bottleneck import Bottleneck
 from model.config import Knob, ModelConfig
 from model.decoder import DecoderBlock
-from model.encoder import Encoder, build_encoder
+from model.encoders.timm_vit import Encoder, build_encoder
 from model.errors import ConfigError
 from model.priors.schedule import value_at
 from model.priors.token_dropout import TokenDropout

@@ -31,8 +31,8 @@ from model.data.hashing import content_hash
 from model.data.samples import Sample
 from model.data.transforms import load_image
 from model.dinomaly import Dinomaly
-from model.encoder import Encoder, build_encoder
-from model.encoder_id import weights_fingerprint
+from model.encoders.identity import weights_fingerprint
+from model.encoders.timm_vit import Encoder, build_encoder
 from model.errors import StorageError
 
 Progress = Callable[[int, int, str], None]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model.config import ModelConfig, build_config, dump_config
 from model.dinomaly import Dinomaly
-from model.encoder import TimmEncoder, build_vit_from_dinov2, load_strictly
+from model.encoders.timm_vit import TimmEncoder, build_vit_from_dinov2, load_strictly
 from model.errors import CheckpointError
 
 #: Blocks that the reference reconstructs, by encoder depth.

@@ -18,9 +18,9 @@ it passes if it beats the ``texture`` variant, not merely the random one, on eve
 
 Two objectives on the same views. (1) Self-distillation: a student matches the teacher, its moving average,
 on the class token across views (DINO) and on masked patches (iBOT). (2) Dense regression of every patch
-onto the texture descriptors of its 8 x 8 pixel cells (``model.texture``), whitened over the procedural
-images. It is read from a middle block, since Dinomaly takes middle blocks; masked patches have to infer
-their texture. The teacher is what is saved.
+onto the texture descriptors of its 8 x 8 pixel cells (``model.encoders.texture``), whitened over the
+procedural images. It is read from a middle block, since Dinomaly takes middle blocks; masked patches have
+to infer their texture. The teacher is what is saved.
 
 With ``--steps`` a run is determined by its seed (up to the GPU's own nondeterminism) and a resumed run
 equals an uninterrupted one; with ``--minutes`` the schedules follow the clock instead.
@@ -47,7 +47,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.encoder import architecture
+from model.encoders.timm_vit import architecture
 from model.errors import CheckpointError, ConfigError, DivergedError, UserError
 from model.streams import derive_seed
 from recipes.procedural import procedural_images, view

@@ -1,8 +1,8 @@
 """Procedural images for pre-training, drawn in batches on whatever device the generator lives on.
 
-The families of ``model.texture_fit`` (NumPy, one image at a time), batched and extended: level sets of
-noise, brushed metal, speckle, collages of two textures, and local events (streaks, spots, transplanted
-patches) without which features learn nothing about small local changes. No dataset takes part.
+The families of ``model.encoders.texture_fit`` (NumPy, one image at a time), batched and extended: level
+sets of noise, brushed metal, speckle, collages of two textures, and local events (streaks, spots,
+transplanted patches) without which features learn nothing about small local changes. No dataset takes part.
 
 Shapes: B images of side S; a field is [B, S, S] at any scale, parameters of one image are [B, 1, 1].
 """

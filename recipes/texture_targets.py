@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from model.encoders.texture import TextureEncoder
+from model.encoders.texture_fit import whitening_matrix
 from model.streams import derive_seed
-from model.texture import TextureEncoder
-from model.texture_fit import whitening_matrix
 from recipes.procedural import procedural_images
 
 LAYERS = (0, 2)

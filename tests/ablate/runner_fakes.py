@@ -1,8 +1,8 @@
 # ruff: noqa: ARG001 - executors and preparers share one signature
 """Executors that take milliseconds and misbehave on demand, and plans to run them on.
 
-Workers import them by name (``runner_fakes:behave``). Each execution and step leaves a line in the file
-that ``FAKE_LOG`` names, so that tests can count what was really done, by whom.
+Workers import them by name (``tests.ablate.runner_fakes:behave``). Each execution and step leaves a line
+in the file that ``FAKE_LOG`` names, so that tests can count what was really done, by whom.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ablate.plan import Plan, Run, Sources, make_plan
-from ablate.spec import parse_spec
-from ablate.worker import Reporter
-from ablate.workspace import StoredPlan, dump_run
+from ablate.running.folder import StoredPlan, dump_run
+from ablate.running.worker import Reporter
+from ablate.study.plan import Plan, Run, Sources, make_plan
+from ablate.study.spec import parse_spec
 from model.errors import DataError, DivergedError, InterruptedRun
 
 STEP = 0.02
@@ -179,7 +179,7 @@ SOURCES = Sources(
 
 
 def make_sources(cache: Path) -> Sources:
-    """Stands in for :func:`ablate.plan.real_sources`."""
+    """Stands in for :func:`ablate.study.plan.real_sources`."""
     return SOURCES
 
 
@@ -220,11 +220,13 @@ def run_again(run: Run) -> dict[str, object]:
 
 
 if __name__ == "__main__":  # a supervisor in a process of its own, for tests that kill it
-    from ablate.runner import RunOptions, run_study
+    from ablate.running.supervisor import RunOptions, run_study
 
     root, executor, workers, variants, seeds, iterations = sys.argv[1:]
     plan = make_fake_plan(variants.split(","), int(seeds), iterations=int(iterations))
-    options = RunOptions(workers=int(workers), executor=f"runner_fakes:{executor}", preparer=None)
+    options = RunOptions(
+        workers=int(workers), executor=f"tests.ablate.runner_fakes:{executor}", preparer=None
+    )
     result = run_study(plan, Path(root), options)
     print("\n".join(result.lines), flush=True)
     sys.exit(result.exit_code)

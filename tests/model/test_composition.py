@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_model import RandomFeatures, tiny_config
 
 from model.config import ModelConfig
 from model.dinomaly import Dinomaly
@@ -15,6 +14,7 @@ from model.features import AbsentEncoder
 from model.losses import LooseLoss
 from model.priors.listing import TAIL, TOKEN_DROPOUT
 from model.training import fit, tail_knobs
+from tests.model.tiny_model import RandomFeatures, tiny_config
 
 SCHEDULES = st.one_of(
     st.floats(0.05, 0.5),

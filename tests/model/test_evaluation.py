@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_model import RandomFeatures, tiny_config
 
 from model.config import ScoreConfig
 from model.dinomaly import Dinomaly
 from model.errors import DivergedError
 from model.evaluation import anomaly_map, gaussian_kernel, image_scores, predict, smooth
 from model.features import AbsentEncoder
+from tests.model.tiny_model import RandomFeatures, tiny_config
 
 
 def test_kernel_is_a_normalised_symmetric_gaussian():

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import tiny_config, write_images
 
 from model.config import ModelConfig
 from model.data.samples import Sample
@@ -27,6 +26,7 @@ from model.features import (
     open_features,
 )
 from model.training import fit
+from tests.model.tiny_model import tiny_config, write_images
 
 CPU = torch.device("cpu")
 

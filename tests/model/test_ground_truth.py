@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_model import tiny_config
 
 import model.ground_truth
 from model.data.samples import Sample
 from model.errors import DataError
 from model.ground_truth import load_truth
+from tests.model.tiny_model import tiny_config
 
 CONFIG = tiny_config({"image.resize": [64, 64], "image.crop": [64, 64], "score.map_size": 64})
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import RandomFeatures, tiny_config
 
 from model.config import ModelConfig, TailConfig
 from model.dinomaly import Dinomaly
@@ -14,6 +13,7 @@ from model.errors import CheckpointError, DivergedError, InterruptedRun
 from model.features import AbsentEncoder
 from model.priors.tail import tail_size
 from model.training import Step, batches, fit, tail_knobs
+from tests.model.tiny_model import RandomFeatures, tiny_config
 
 EVERYTHING = {
     "token_dropout.pattern": "segment",

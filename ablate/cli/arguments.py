@@ -1,0 +1,197 @@
+"""From what was typed on the command line to what the parts below take."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ablate.study.spec import load_spec
+from model.errors import ConfigError, StorageError
+
+if TYPE_CHECKING:
+    from ablate.cli.starter import Options
+    from ablate.running.session import RunOptions
+
+Value = TypeVar("Value")
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def cache_dir(given: Path | None) -> Path:
+    """The cache folder: as given (or by ABLATE_CACHE), else the user's."""
+    if given is not None:
+        return given.expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("ablate")
+
+
+def _is_study(folder: Path) -> bool:
+    """Whether a study was started here, or its published frame lies here."""
+    return any((folder / name).is_file() for name in ("plan.json", "runs.csv"))
+
+
+def find_study(target: str, results: Path) -> Path:
+    """The results folder that a command's argument means.
+
+    ``target``: a study's name, its results folder, or the spec file it was started from.
+
+    Raises
+    ------
+    StorageError: there is no such study; names the nearest.
+    ConfigError: the spec file is not valid.
+    """
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml"):
+        path = results / load_spec(path).study
+    elif not _is_study(path):
+        path = results / target
+    if _is_study(path):
+        return path
+    known = sorted(folder.name for folder in results.glob("*/") if _is_study(folder))
+    near = difflib.get_close_matches(path.name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none yet'}"
+    raise StorageError(f"no study '{path.name}' in {results}", hint=hint)
+
+
+def seconds(text: str | None) -> float | None:
+    """``90``, ``90s``, ``30m``, ``2h``, ``1.5d`` as seconds.
+
+    Raises :class:`ConfigError` for anything else.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip())
+    if not found or float(found[1]) == 0:
+        raise ConfigError(f"--timeout: cannot read '{text}' as a time", hint="e.g. 90, 30m or 2h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def run_options(
+    *,
+    workers: int | None,
+    max_runs: int | None,
+    timeout: str | None,
+    retries: int,
+    retry_failed: bool,
+    fail_fast: bool,
+    device: str,
+    cache: Path | None,
+) -> RunOptions:
+    """Options of ``run`` and ``resume``.
+
+    ``device``: ``auto``, ``cpu``, ``cuda``, or ``cuda:0,1`` for GPUs that workers take in turn.
+
+    Raises
+    ------
+    ConfigError: an option's value has the wrong form.
+    """
+    from ablate.running.session import RunOptions
+
+    found = re.fullmatch(r"auto|cpu|cuda(?::(\d+(?:,\d+)*))?|mps", device)
+    if not found:
+        raise ConfigError(f"--device: unknown device '{device}'", hint="auto, cpu, cuda or cuda:0,1")
+    gpus = tuple(found[1].split(",")) if found[1] else ()
+    return RunOptions(
+        workers=workers or max(len(gpus), 1),
+        max_runs=max_runs,
+        timeout=seconds(timeout),
+        retries=retries,
+        retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        gpus=gpus,
+        device=None if device == "auto" else device.partition(":")[0],
+        cache_dir=str(cache_dir(cache)),
+    )
+
+
+def set_threads(threads: int | None) -> None:
+    """Hold each run to so many CPU threads; without a number, runs share the cores evenly."""
+    if threads is not None:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ[name] = str(threads)
+
+
+def torch_device(device: str) -> str:
+    """What torch calls a ``--device``: the first GPU for ``auto`` where there is one.
+
+    Raises :class:`ConfigError` if torch cannot use it.
+    """
+    import torch
+
+    from model.device import check_device
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return check_device(device.partition(",")[0])
+
+
+def init_options(
+    *,
+    categories: str,
+    q: str,
+    alpha: str,
+    mask: str,
+    bias: str,
+    schedule: str,
+    **plain: Any,
+) -> Options:
+    """Options of ``init``; lists are separated by commas.
+
+    Raises
+    ------
+    ConfigError: a list holds something that is not a number.
+    """
+    from ablate.cli.starter import Options
+
+    return Options(
+        categories=_items("categories", categories, str),
+        q=_items("q", q, float),
+        alpha=_items("alpha", alpha, float),
+        mask=_items("mask", mask, str),
+        bias=_items("bias", bias, float),
+        schedule=_items("schedule", schedule, str),
+        **plain,
+    )
+
+
+def _items(option: str, text: str, kind: Callable[[str], Value]) -> Sequence[Value]:
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        return [kind(item) for item in items]
+    except ValueError:
+        raise ConfigError(f"--{option}: '{text}' is not a list of numbers", hint="e.g. 0.01,0.02") from None
+
+
+def write_new(path: Path, text: str, *, force: bool) -> None:
+    """Write a file that is not there yet (unless ``force``).
+
+    Raises :class:`StorageError` if it is there, or cannot be written.
+    """
+    if path.exists() and not force:
+        raise StorageError(f"{path} exists already", hint="--force replaces it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
+def dashboard_command(study_dir: Path, port: int) -> list[str]:
+    """The command that serves a study's journal.
+
+    Raises :class:`ConfigError` if optuna-dashboard is not installed.
+    """
+    beside = str(Path(sys.executable).parent)
+    program = shutil.which("optuna-dashboard", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    if program is None:
+        raise ConfigError(
+            "optuna-dashboard is not installed", hint="install it with: pip install 'ablate[dashboard]'"
+        )
+    return [program, str(study_dir / "optuna.journal"), "--port", str(port)]

@@ -1,0 +1,114 @@
+"""``ablate doctor``: is everything there that a study needs? Nothing is downloaded or changed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from model import __version__
+from model.config import EncoderConfig
+from model.encoders.identity import describe
+
+Level = Literal["ok", "note", "problem"]
+
+_PACKAGES = (
+    "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "statsmodels", "pandas", "optuna",
+    "pydantic", "typer", "ruamel.yaml", "matplotlib", "pillow",
+)  # fmt: skip
+_LOW_DISK_GB = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    subject: str
+    text: str
+    level: Level = "ok"
+
+
+def examine(cache_dir: Path, results_dir: Path, encoder: EncoderConfig) -> list[Finding]:
+    """Look at versions, devices, disk, optional parts and the encoder that a study would use."""
+    return [
+        *_versions(),
+        *_devices(),
+        *_disk(cache_dir, results_dir),
+        *_optional(),
+        *_encoder(encoder),
+    ]
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("ablate", __version__)
+    yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
+    for name in _PACKAGES:
+        try:
+            yield Finding(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, "missing: pip install -e . again", "problem")
+
+
+def _devices() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("CPU", f"{cores} cores usable")
+    if importlib.util.find_spec("torch") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        yield Finding("GPU", "none that torch can use; runs go to the CPU", "note")
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        properties = torch.cuda.get_device_properties(i)
+        yield Finding(f"GPU {i}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+
+
+def _disk(cache_dir: Path, results_dir: Path) -> Iterator[Finding]:
+    held = sum(path.stat().st_size for path in cache_dir.rglob("*") if path.is_file())
+    yield Finding("cache", f"{cache_dir} ({held / 1e9:.2f} GB; safe to delete)")
+    for name, folder in (("cache", cache_dir), ("results", results_dir)):
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            yield Finding(f"free for {name}", f"{existing} is not a folder", "problem")
+            continue
+        free = shutil.disk_usage(existing).free / 1e9
+        level: Level = "problem" if free < _LOW_DISK_GB else "ok"
+        advice = f" (under {_LOW_DISK_GB:g} GB: features may be streamed instead)" if level != "ok" else ""
+        yield Finding(f"free for {name}", f"{free:.1f} GB at {existing}{advice}", level)
+        if not os.access(existing, os.W_OK):
+            yield Finding(f"free for {name}", f"{existing} cannot be written to", "problem")
+
+
+def _optional() -> Iterator[Finding]:
+    parts = {"optuna_dashboard": ("dashboard", "ablate[dashboard]")}
+    for module, (name, extra) in parts.items():
+        if importlib.util.find_spec(module):
+            yield Finding(name, "installed")
+        else:
+            yield Finding(name, f"not installed (optional): pip install '{extra}'", "note")
+    if shutil.which("git") is None:
+        yield Finding("git", "not found: runs cannot record the code's revision", "note")
+
+
+def _encoder(encoder: EncoderConfig) -> Iterator[Finding]:
+    yield Finding("encoder", describe(encoder))
+    if encoder.weights:
+        path = Path(encoder.weights).expanduser()
+        found = path.is_file()
+        text = str(path) if found else f"{path} does not exist"
+        yield Finding("weights", text, "ok" if found else "problem")
+    elif encoder.pretrained:
+        text = "published by timm; downloaded at first use unless cached (reachability not tested here)"
+        yield Finding("weights", text, "note")
+    if "dinov2" not in encoder.name and "dinov3" not in encoder.name:
+        yield Finding(
+            "conclusions",
+            "this encoder is for trying things out: conclusions need DINOv2-class weights",
+            "note",
+        )

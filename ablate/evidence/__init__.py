@@ -1,0 +1,1 @@
+"""What the runs allow to be said: results gathered into records, differences, verdicts."""

@@ -1,0 +1,344 @@
+"""From a study's folder to :class:`~ablate.evidence.results.Results`.
+
+Tolerant on purpose: a report is asked for when things went wrong, too. ``runs.csv`` alone gives one;
+``plan.json`` adds what is missing, ``spec.yaml`` the baseline and the claims, the journal the reasons
+of failures. What could not be read is said in the report, not hidden.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablate.evidence.results import Results, RunState
+from ablate.running.folder import StoredPlan, Workspace, load_plan, read_json
+from ablate.running.scores import WHOLE, reporting_split
+from ablate.running.store import collect, status
+from ablate.study.claims import METRICS, Claim
+from ablate.study.plan import Run
+from ablate.study.spec import StudySpec, load_spec
+from model.config import dump_config
+from model.encoders.identity import describe
+from model.errors import StorageError, UserError
+
+TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
+_DONE = ("done", "reused")
+
+
+def gather(study_dir: Path) -> Results:
+    """Read a study's folder, finished or not.
+
+    Raises :class:`StorageError` if there is nothing to report: no such study, or a damaged runs.csv.
+    """
+    workspace = Workspace(study_dir)
+    warnings: list[str] = []
+    plan = _plan(workspace, warnings)
+    frame = read_frame(workspace, plan)
+    spec = _spec(workspace, warnings)
+    split = reporting_split(set(frame["split"]))
+    frame = frame[frame["split"] == split].reset_index(drop=True)
+    layout = _layout(frame, plan)
+    if not layout.variants:
+        raise StorageError("nothing to report: no plan and no results", where=str(study_dir))
+    baseline = spec.baseline if spec else layout.variants[0]
+    if baseline not in layout.variants:
+        warnings.append(
+            f"The baseline {baseline} is no row of this study; {layout.variants[0]} stands in for it."
+        )
+        baseline = layout.variants[0]
+    runs = _runs(workspace, plan, frame, warnings)
+    warnings += _mixed_devices(workspace, runs)
+    configs = {row.variant: run for row, run in _rows_with_runs(plan)}
+    return Results(
+        folder=study_dir,
+        name=spec.study if spec else plan.study if plan else study_dir.name,
+        frame=frame,
+        split=split,
+        variants=layout.variants,
+        baseline=baseline,
+        primary=_primary(spec, plan, frame),
+        categories=layout.categories,
+        seeds=layout.seeds,
+        factors=_factors(layout.levels),
+        settings={v: flat(dump_config(run.config)) for v, run in configs.items()},
+        overrides=dict(spec.variants) if spec else {},
+        levels=layout.levels,
+        same_as=_copies(plan, baseline),
+        components=spec.report.components if spec else {},
+        alpha=spec.report.alpha if spec else 0.05,
+        claims=_claims(spec, layout.variants, warnings),
+        runs=runs,
+        comments=opening_comment(spec.text) if spec else (),
+        setting=spec.data.setting if spec else "",
+        dataset=spec.data.dataset if spec else "",
+        selects_on_report=bool(plan and plan.selected_on_reported),
+        encoder="; ".join(dict.fromkeys(describe(run.config.encoder) for run in configs.values())),
+        provenance=_provenance(workspace, runs),
+        nan_reasons=_nan_reasons(workspace, frame),
+        warnings=tuple(warnings),
+    )
+
+
+def read_frame(workspace: Workspace, plan: StoredPlan | None = None) -> pd.DataFrame:
+    """``runs.csv``, or the same from the run folders if it has not been written yet.
+
+    Names stay text, whatever they look like (a category may be called 001 or NA).
+    Raises :class:`StorageError` if there is neither, or the file is not one of ours.
+    """
+    try:
+        frame = pd.read_csv(workspace.frame, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        return _collected(workspace, plan)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"unreadable: {error}", where=str(workspace.frame)) from error
+    lacking = {*TEXT_COLUMNS, "seed", "value"} - set(frame.columns)
+    if lacking:
+        raise StorageError(
+            f"column {', '.join(sorted(lacking))} is missing",
+            where=str(workspace.frame),
+            hint="delete it: it is remade from the runs",
+        )
+    try:
+        frame["value"] = frame["value"].replace("", "nan").astype(float)
+        frame["seed"] = frame["seed"].astype(int)
+    except ValueError as error:
+        raise StorageError(f"not a number: {error}", where=str(workspace.frame)) from error
+    for factor in (c for c in frame.columns if c not in (*TEXT_COLUMNS, "seed", "value")):
+        numbers = pd.to_numeric(frame[factor].replace("", "nan"), errors="coerce")
+        blank = frame[factor].isin(["", "nan"])
+        frame[factor] = numbers if numbers[~blank].notna().all() else frame[factor].where(~blank, None)
+    return frame
+
+
+def _collected(workspace: Workspace, plan: StoredPlan | None) -> pd.DataFrame:
+    if plan is None:
+        raise StorageError(
+            "no such study, or nothing in it", where=str(workspace.study_dir), hint="ablate run STUDY.yaml"
+        )
+    return collect(workspace.study_dir, plan)
+
+
+def _plan(workspace: Workspace, warnings: list[str]) -> StoredPlan | None:
+    try:
+        return load_plan(workspace)
+    except UserError as error:
+        if workspace.frame.is_file():
+            warnings.append(f"plan.json cannot be used, so missing runs are not known: {error}")
+            return None
+        raise
+    except ValueError as error:  # a configuration of another version
+        warnings.append(f"plan.json cannot be used, so missing runs are not known: {error}")
+        return None
+
+
+def _spec(workspace: Workspace, warnings: list[str]) -> StudySpec | None:
+    try:
+        # Paths to data do not matter to a report, so a variable that is no longer set may be anything.
+        names = re.findall(r"\$\{(\w+)\}", workspace.spec.read_text(encoding="utf-8"))
+        return load_spec(workspace.spec, env={**dict.fromkeys(names, "unset"), **os.environ})
+    except (UserError, OSError, UnicodeDecodeError) as error:
+        warnings.append(
+            f"spec.yaml cannot be read, so claims are unknown and the first row is the baseline: {error}"
+        )
+        return None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The cells that the study should have."""
+
+    variants: tuple[str, ...]
+    categories: tuple[str, ...]
+    seeds: tuple[int, ...]
+    levels: dict[str, dict[str, Any]]
+
+
+def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
+    if plan is not None:
+        planned = dict.fromkeys(c for run in plan.runs for c in run.categories)
+        return _Layout(
+            tuple(dict.fromkeys(row.variant for row in plan.rows)),
+            tuple(planned),
+            tuple(sorted({row.seed for row in plan.rows})),
+            {row.variant: dict(row.factors) for row in plan.rows if row.factors},
+        )
+    known = {*TEXT_COLUMNS, "seed", "value"}
+    levels: dict[str, dict[str, Any]] = {}
+    for factor in (c for c in frame.columns if c not in known):
+        for variant, level in frame.dropna(subset=[factor])[["variant", factor]].drop_duplicates().values:
+            levels.setdefault(str(variant), {})[str(factor)] = level
+    return _Layout(
+        tuple(dict.fromkeys(frame["variant"])),
+        tuple(dict.fromkeys(frame["category"])),
+        tuple(sorted(set(frame["seed"].tolist()))),
+        levels,
+    )
+
+
+def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    found: dict[str, dict[Any, None]] = {}
+    for at in levels.values():
+        for factor, level in at.items():
+            found.setdefault(factor, {})[level] = None
+    return {factor: tuple(values) for factor, values in found.items()}
+
+
+def _copies(plan: StoredPlan | None, baseline: str) -> dict[str, str]:
+    """Variants all of whose cells are another variant's runs, and that variant."""
+    keys: dict[str, list[tuple[int, str | None, str]]] = {}
+    for row in plan.rows if plan else ():
+        keys.setdefault(row.variant, []).append((row.seed, row.category, row.key))
+    first: dict[frozenset[Any], str] = {frozenset(keys.get(baseline, ())): baseline}
+    found: dict[str, str] = {}
+    for variant, cells in keys.items():
+        original = first.setdefault(frozenset(cells), variant)
+        if original != variant:
+            found[variant] = original
+    return found
+
+
+def _rows_with_runs(plan: StoredPlan | None) -> Iterable[tuple[Any, Run]]:
+    if plan is None:
+        return []
+    by_key = {run.key: run for run in plan.runs}
+    return [(row, by_key[row.key]) for row in plan.rows if row.key in by_key]
+
+
+def _runs(
+    workspace: Workspace, plan: StoredPlan | None, frame: pd.DataFrame, warnings: list[str]
+) -> tuple[RunState, ...]:
+    if plan is None:
+        cells = frame[["key", "variant", "seed"]].drop_duplicates()
+        return tuple(RunState(str(k), str(v), int(s), None, "done") for k, v, s in cells.values)
+    states: dict[str, Any] = {}
+    if workspace.journal.is_file():
+        try:
+            states = {run.key: run for run in status(workspace.study_dir).runs}
+        except UserError as error:
+            warnings.append(f"The journal cannot be read, so reasons of failures are unknown: {error}")
+    have = set(frame["key"])
+    found = []
+    for row in plan.rows:
+        live = states.get(row.key)
+        state = "done" if row.key in have else live.state if live else "waiting"
+        seconds = live.seconds if live and live.seconds is not None else float("nan")
+        found.append(
+            RunState(
+                key=row.key,
+                variant=row.variant,
+                seed=row.seed,
+                category=row.category,
+                state="done" if state in _DONE else state,
+                reason=live.reason if live and row.key not in have else "",
+                seconds=seconds,
+            )
+        )
+    return tuple(found)
+
+
+def _primary(spec: StudySpec | None, plan: StoredPlan | None, frame: pd.DataFrame) -> str:
+    if spec is not None:
+        return spec.report.primary
+    if plan is not None:
+        return plan.primary
+    here = set(frame["metric"])
+    return next((m for m in METRICS if m in here), METRICS[0])
+
+
+def _claims(spec: StudySpec | None, variants: tuple[str, ...], warnings: list[str]) -> tuple[Claim, ...]:
+    if spec is None:
+        return ()
+    known = tuple(c for c in spec.claims if c.left in variants and c.right in variants)
+    if len(known) < len(spec.claims):
+        warnings.append("Claims about variants that are no rows of this study are left out.")
+    return known
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested configuration as dotted paths; a schedule stays one value."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping) and "to" not in value:
+            found.update(flat(value, f"{path}."))
+        else:
+            found[path] = value
+    return found
+
+
+def opening_comment(text: str) -> tuple[str, ...]:
+    """The comment before the spec's first key, by paragraph; editors' directives left out.
+
+    A paragraph begins behind an empty line and at a label (``Cost: ...``); other lines go on with it.
+    """
+    found = [""]
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            words = stripped.lstrip("#").strip()
+            if re.match(r"yaml-language-server|vim:|-\*-", words):
+                continue
+            if not words or re.match(r"[A-Z][\w() ]{0,24}:(\s|$)", words):
+                found.append("")
+            found[-1] = f"{found[-1]} {words}".strip()
+        elif stripped and stripped != "---":
+            break
+    return tuple(paragraph for paragraph in found if paragraph)
+
+
+def _provenance(workspace: Workspace, runs: Iterable[RunState]) -> Mapping[str, Any]:
+    """Of the first committed run that has one."""
+    for run in runs:
+        if run.state == "done":
+            found = read_json(workspace.run_dir(run.key) / "provenance.json")
+            if found:
+                return found
+    return {}
+
+
+def _mixed_devices(workspace: Workspace, runs: Iterable[RunState]) -> list[str]:
+    """A warning if runs that are compared were computed on different kinds of device.
+
+    Keys do not hold the device, but noise is drawn on it: such pairs differ by more than the variant.
+    """
+    devices: dict[str, None] = {}
+    for key in dict.fromkeys(run.key for run in runs if run.state == "done"):
+        facts = read_json(workspace.run_dir(key) / "provenance.json") or {}
+        device, hardware = str(facts.get("device", "")).partition(":")[0], facts.get("hardware")
+        if device == "cuda" and isinstance(hardware, Mapping):
+            device = str(hardware.get("gpu") or device)
+        if device:
+            devices[device] = None
+    if len(devices) < 2:
+        return []
+    return [
+        f"Runs were computed on different devices ({', '.join(devices)}): with the same seed these draw "
+        "other noise, so pairs across devices differ by more than the variant."
+    ]
+
+
+def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Why cells of committed runs have no value, from the runs' metrics.csv."""
+    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(METRICS)]
+    found: dict[tuple[str, str, str], str] = {}
+    for key, rows in gone.groupby("key", sort=False):
+        reasons = _reasons(workspace.run_dir(str(key)) / "metrics.csv")
+        for variant, category, metric in rows[["variant", "category", "metric"]].drop_duplicates().values:
+            reason = reasons.get((str(category), str(metric)), "undefined")
+            found[str(variant), str(metric), str(category)] = reason
+    return found
+
+
+def _reasons(path: Path) -> dict[tuple[str, str], str]:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        whole = table[(table["stratum"] == WHOLE) & (table["reason"] != "")]
+        return {(str(c), str(m)): str(r) for c, m, r in whole[["category", "metric", "reason"]].values}
+    except (OSError, ValueError, KeyError):
+        return {}

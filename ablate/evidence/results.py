@@ -1,0 +1,155 @@
+"""A study's folder as one record: what was asked, what has come out, what is missing.
+
+Tables, figures and the report read this and nothing else. :func:`ablate.evidence.gather.gather` puts it
+together from the study's folder, at any time, also while runs are going on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablate.study.claims import Claim
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is called in tables and figures."""
+
+    label: str
+    level: str
+    """Header above it."""
+
+
+METRICS: Mapping[str, Metric] = {
+    "image_auroc": Metric("I-AUROC", "image"),
+    "image_ap": Metric("I-AP", "image"),
+    "image_f1max": Metric("I-F1", "image"),
+    "pixel_auroc": Metric("P-AUROC", "pixel"),
+    "pixel_ap": Metric("P-AP", "pixel"),
+    "pixel_f1max": Metric("P-F1", "pixel"),
+    "aupro": Metric("AUPRO", "pixel"),
+    "aupro_05": Metric("AUPRO-5 %", "pixel"),
+}
+"""In the order of the literature's tables."""
+
+TABLE_METRICS = tuple(METRICS)[:7]
+"""The seven of the literature; AUPRO at 5 % stands in the table of all differences."""
+
+_OTHER_LABELS = {
+    "token_distance_normal": "distance on normal tokens",
+    "token_distance_defect": "distance on defect tokens",
+    "token_distance_gap": "distance gap (defect − normal)",
+}
+
+
+def metric_label(metric: str) -> str:
+    """What a reader calls the metric."""
+    return METRICS[metric].label if metric in METRICS else _OTHER_LABELS.get(metric, metric)
+
+
+def stratum_label(stratum: str) -> str:
+    """``orientation=horizontal`` as a column's header: its group stands above it."""
+    group, _, name = stratum.rpartition("=")
+    if stratum == "all":
+        return "all defects"
+    return f"no {group}" if name == "none" else name.replace("+", " + ")
+
+
+def stratum_group(stratum: str) -> str:
+    """``orientation`` of ``orientation=horizontal``; empty where there is none."""
+    return stratum.rpartition("=")[0]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One planned run and where it stands."""
+
+    key: str
+    variant: str
+    seed: int
+    category: str | None
+    state: str
+    """``done``, ``failed``, ``running``, ``waiting``, ``interrupted`` or ``lost``."""
+    reason: str = ""
+    """Why it failed, or which cells have no value."""
+    seconds: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a report is made of."""
+
+    folder: Path
+    name: str
+    frame: pd.DataFrame
+    """Tidy long frame of the reported split: variant, factors, seed, category, stratum, metric, value."""
+    split: str
+    variants: tuple[str, ...]
+    """In the order of the plan."""
+    baseline: str
+    primary: str
+    categories: tuple[str, ...]
+    seeds: tuple[int, ...]
+    factors: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Dotted path to its levels."""
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Per variant: dotted path to resolved value."""
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Per named variant: what it changes."""
+    levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Per variant: the levels of the factors it stands for."""
+    same_as: Mapping[str, str] = field(default_factory=dict)
+    """Variants that are another one's configuration under a second name, and that other one."""
+    components: Mapping[str, str] = field(default_factory=dict)
+    """Label of a check-mark column to the setting behind it; empty: derived from the overrides."""
+    alpha: float = 0.05
+    """Error level; intervals cover 1 - alpha."""
+    claims: tuple[Claim, ...] = ()
+    runs: tuple[RunState, ...] = ()
+    comments: tuple[str, ...] = ()
+    """The comment that opens the spec: the question in the author's words."""
+    setting: str = "unified"
+    dataset: str = ""
+    selects_on_report: bool = False
+    encoder: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Of one committed run."""
+    nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """(variant, metric, category) to why it has no value."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def coverage(self) -> str:
+        """How the intervals are called: ``95 %``."""
+        return f"{100 * (1 - self.alpha):g} %"
+
+    def reason(self, variant: str, metric: str, category: str | None) -> str:
+        """Why a cell has no value, as far as the runs say; else empty."""
+        if category is not None:
+            named = self.nan_reasons.get((variant, metric, category), "")
+        else:
+            found = {r for (v, m, _), r in self.nan_reasons.items() if (v, m) == (variant, metric)}
+            named = "; ".join(sorted(found))
+        failed = sorted(
+            {
+                r.reason
+                for r in self.runs
+                if r.variant == variant
+                and r.state == "failed"
+                and (category is None or r.category in (None, category))
+            }
+        )
+        return named or (f"failed: {'; '.join(failed)}" if failed else "")
+
+    def waiting(self, variant: str) -> bool:
+        """Whether the variant still has runs to come."""
+        return any(r.variant == variant and r.state not in ("done", "failed") for r in self.runs)
+
+    def run_folder(self, key: str) -> Path:
+        """Folder of a committed run."""
+        return self.folder / "runs" / key

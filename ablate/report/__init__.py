@@ -1,0 +1,1 @@
+"""Evidence made readable: tables, figures, one page."""

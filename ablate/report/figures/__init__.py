@@ -1,0 +1,1 @@
+"""One figure, one file. matplotlib is used here and nowhere else."""

@@ -1,0 +1,562 @@
+"""The journal of a study: every attempt at every run is an Optuna trial; and who may compute what.
+
+A run's *key* has a history of trials, of which only the newest can be unfinished. Invariants:
+
+1. Trials are created, and move WAITING -> RUNNING, only inside the study's critical section
+   (``.lock``), after re-reading the journal. So a key never gets two unfinished trials, which
+   ``enqueue_trial(skip_if_exists=True)`` cannot promise.
+2. Whoever moves a trial to RUNNING holds the key's lock and keeps it until the attempt has ended
+   and is recorded. Hence RUNNING with a free lock means: the owner is dead.
+3. A run is finished when its folder is in ``runs/``, put there by one rename. The journal follows:
+   a crash between rename and record is mended by the next one who takes the key's lock.
+4. A stale owner (its lock file was removed, another took over) is fenced: it must find its own token
+   in the attempt folder, the rename refuses a second folder, Optuna refuses to change a finished
+   trial.
+
+So execution is at least once, and commit exactly once. Deaths count against ``retries`` only if a
+living supervisor saw its worker die; if it died too (reboot, ``kill -9`` of everything), the run
+itself is not under suspicion.
+
+The journal file is appended to under a kernel lock of ours, not under Optuna's own marker file, which a
+killed process leaves behind (the others then wait 30 s); and a line that was cut off by a kill or a
+full disk is removed before the next one is written, where it would spoil the file for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from json import JSONDecodeError, dumps
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from ablate.running.folder import (
+    ATTEMPT,
+    CHECKPOINT,
+    StoredPlan,
+    Workspace,
+    clone_folder,
+    move_into_place,
+    read_json,
+    storage_errors,
+    write_text,
+)
+from ablate.running.locks import KernelLock, is_held, locked
+from ablate.running.scores import summarise
+from ablate.study.plan import Run
+from model.errors import StorageError
+
+Kind = Literal["error", "diverged", "memory", "disk", "timeout", "died", "lost", "withdrawn"]
+"""Why an attempt failed; ``died`` and ``lost``: see the module's header."""
+
+Scalar = str | int | float | bool | None
+
+UNIFIED = "unified"
+"""The parameter ``category`` of a model of all categories."""
+
+_ALREADY_FINISHED = RuntimeError
+"""What Optuna raises when a finished trial is to be changed (since 4.2 by a subclass)."""
+_UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
+_SECTION_TIMEOUT = 120.0
+
+
+class Nothing(enum.Enum):
+    """Why there is no run to claim."""
+
+    DONE = "every run has an outcome"
+    BUSY = "the remaining runs are being computed by others"
+    LIMIT = "this session has started as many runs as it may"
+
+
+@dataclass(frozen=True)
+class WorkerId:
+    """Who runs something: a worker of a supervisor's session."""
+
+    session: str
+    slot: int
+    incarnation: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.session}-{self.slot}.{self.incarnation}"
+
+
+@dataclass
+class Attempt:
+    """One attempt at a run: the right to compute it, for as long as ``lock`` is held."""
+
+    run: Run
+    trial_id: int
+    number: int
+    lock: KernelLock
+    attempt_dir: Path
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def begin(self) -> float:
+        """Mark the attempt folder as ours; return the seconds that earlier attempts spent on it."""
+        with storage_errors(self.attempt_dir):
+            self.attempt_dir.mkdir(parents=True, exist_ok=True)
+        before = read_json(self.attempt_dir / ATTEMPT) or {}
+        seconds = float(before.get("seconds", 0.0))
+        self._note(seconds)
+        return seconds
+
+    def suspend(self, seconds: float) -> None:
+        """Remember the time spent, for the attempt that will continue this one."""
+        if not self.fenced():
+            self._note(seconds)
+
+    def fenced(self) -> bool:
+        """Whether another process has taken this run over."""
+        owner = read_json(self.attempt_dir / ATTEMPT) or {}
+        return not self.lock.valid() or owner.get("token") != self.token
+
+    def _note(self, seconds: float) -> None:
+        text = dumps({"token": self.token, "seconds": round(seconds, 3)})
+        write_text(self.attempt_dir / ATTEMPT, text, durable=False)
+
+
+@dataclass(frozen=True)
+class Buried:
+    """The run that a dead worker left."""
+
+    key: str
+    label: str
+    retried: bool
+    """Whether it is in the queue again."""
+
+
+def run_label(variant: str, seed: int, category: str | None) -> str:
+    """A run as people call it: ``variant, seed 3, category``."""
+    return ", ".join([variant, f"seed {seed}", *([category] if category else [])])
+
+
+def quiet_optuna() -> None:
+    """Keep Optuna's notes about each new study or trial out of our output (process-wide)."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class _JournalLock(JournalFileOpenLock):
+    """The journal's write lock: kernel-held, and it mends a torn last line before anyone appends."""
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self._journal = journal
+        self._kernel = KernelLock(journal.with_name(f".{journal.name}.lock"))
+
+    def acquire(self) -> bool:
+        self._kernel.acquire(_SECTION_TIMEOUT)
+        try:
+            _drop_torn_line(self._journal)
+        except BaseException:
+            self._kernel.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        self._kernel.release()
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Cut the file back to its last complete line. Readers have never consumed what is removed."""
+    with journal.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        if end == 0:
+            return
+        stream.seek(end - 1)
+        if stream.read(1) == b"\n":
+            return
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+
+
+def open_journal(path: Path) -> JournalStorage:
+    """Optuna's storage on a journal file, made if missing; optuna-dashboard opens the same file.
+
+    Raises :class:`StorageError` if it cannot be read or written, or is damaged.
+    """
+    with journal_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(path)))
+
+
+@contextlib.contextmanager
+def journal_errors(path: Path) -> Iterator[None]:
+    """One :class:`StorageError` for whatever a journal that cannot be used raises."""
+    try:
+        with storage_errors(path):
+            yield
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        raise _damaged(path) from error
+    except ValueError as error:
+        if "log format" in str(error):
+            raise _damaged(path) from error
+        raise
+
+
+def _damaged(path: Path) -> StorageError:
+    return StorageError(
+        "the journal is damaged",
+        where=str(path),
+        hint="move it away and run the study again: finished runs are kept, a new journal is written",
+    )
+
+
+class Ledger:
+    """All attempts at a study's runs. One object per process; not for use by several threads.
+
+    ``name`` is the Optuna study's name (default: the study's). Raises :class:`StorageError` wherever
+    the journal cannot be read or written.
+    """
+
+    def __init__(self, workspace: Workspace, name: str, *, storage: BaseStorage | None = None) -> None:
+        self.workspace = workspace
+        self.name = name
+        self.storage = storage or open_journal(workspace.journal)
+        with journal_errors(workspace.journal):
+            try:  # first, because creating a study that exists writes, too
+                self.study = optuna.load_study(study_name=name, storage=self.storage)
+            except KeyError:
+                self.study = optuna.create_study(
+                    study_name=name, storage=self.storage, direction="maximize", load_if_exists=True
+                )
+            self._study_id = self.storage.get_study_id_from_name(name)
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, oldest first (shared objects: do not change them)."""
+        with journal_errors(self.workspace.journal):
+            return self.storage.get_all_trials(self._study_id, deepcopy=False)
+
+    def latest(self) -> dict[str, FrozenTrial]:
+        """The newest trial of each key."""
+        return {key: trial for trial in self.trials() if (key := trial.user_attrs.get("key"))}
+
+    @contextlib.contextmanager
+    def critical(self) -> Iterator[None]:
+        """The study's critical section: nobody else creates or claims trials meanwhile."""
+        with locked(self.workspace.lock, _SECTION_TIMEOUT), journal_errors(self.workspace.journal):
+            yield
+
+    # --- planning ----------------------------------------------------------------------------
+
+    def plan(self, plan: StoredPlan, *, retries: int = 1, retry_failed: bool = False) -> None:
+        """Enqueue exactly one trial for each run that needs one; withdraw those no longer wanted.
+
+        A failed run is tried again only with ``retry_failed``. Idempotent, at any time, by anyone.
+        """
+        choices = _choices(plan.runs)
+        with self.critical():
+            latest = self.latest()
+            for run in plan.runs:
+                attempt = self._due(run.key, latest.get(run.key), retries, retry_failed)
+                if attempt:
+                    self._add(run, choices, attempt)
+            wanted = {run.key for run in plan.runs}
+            for key, trial in latest.items():
+                if trial.state == TrialState.WAITING and key not in wanted:
+                    self._close(trial._trial_id, "withdrawn", "no longer in the plan")
+
+    def enqueue(self, run: Run, *, retries: int = 1, retry_failed: bool = False) -> None:
+        """The same for a single run that is not part of a plan (search)."""
+        with self.critical():
+            attempt = self._due(run.key, self.latest().get(run.key), retries, retry_failed)
+            if attempt:
+                self._add(run, _choices([run]), attempt)
+
+    def _due(self, key: str, trial: FrozenTrial | None, retries: int, retry_failed: bool) -> int:
+        """Number of the attempt to enqueue; 0 if none is due."""
+        if trial is None:
+            return 1
+        if trial.state in _UNFINISHED:
+            return 0
+        if trial.state == TrialState.COMPLETE:  # unless its folder has been removed since
+            return 0 if self.workspace.committed(key) else 1
+        attempt = int(trial.user_attrs.get("attempt", 1))
+        kind = trial.user_attrs.get("kind")
+        if kind == "died" and attempt <= retries:  # a supervisor died between burying and enqueueing
+            return attempt + 1
+        if kind in ("lost", "withdrawn"):
+            return attempt
+        return 1 if retry_failed else 0
+
+    def _add(self, run: Run, choices: Mapping[str, tuple[Scalar, ...]], attempt: int) -> None:
+        params = _params(run)
+        distributions: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution(choices[name]) for name in params
+        }
+        attrs = {"key": run.key, "attempt": attempt, "config": f"runs/{run.key}/config.json"}
+        self.study.add_trial(
+            create_trial(
+                state=TrialState.WAITING, params=params, distributions=distributions, user_attrs=attrs
+            )
+        )
+
+    # --- claiming ----------------------------------------------------------------------------
+
+    def claim(
+        self, runs: Sequence[Run], worker: WorkerId, *, max_runs: int | None = None
+    ) -> Attempt | Nothing:
+        """The first of ``runs`` that is free, with its lock held; or why there is none.
+
+        On the way, what needs no computing is settled: runs that a crash left committed but
+        unrecorded, and runs that another study of the same root has computed.
+        """
+        with self.critical():
+            latest, busy, room = self.latest(), False, self._room(worker.session, max_runs)
+            for run in runs:
+                trial = latest.get(run.key)
+                if trial is None or trial.state.is_finished():
+                    continue
+                lock = KernelLock(self.workspace.key_lock(run.key))
+                if not lock.try_acquire():
+                    busy = True
+                    continue
+                with _released_on_error(lock):
+                    taken = self._take(run, trial, lock, worker, room)
+                if isinstance(taken, Attempt):
+                    return taken
+                lock.release()
+                if taken is Nothing.LIMIT:
+                    return taken
+                busy = busy or taken is Nothing.BUSY
+            return Nothing.BUSY if busy else Nothing.DONE
+
+    def _take(
+        self, run: Run, trial: FrozenTrial, lock: KernelLock, worker: WorkerId, room: bool
+    ) -> Attempt | Nothing:
+        """Claim ``trial``, whose lock we hold: settle it without computing if possible."""
+        if self._settle(run, trial):
+            return Nothing.DONE
+        if trial.state == TrialState.RUNNING:
+            session = str(trial.user_attrs.get("session"))
+            if is_held(self.workspace.session_lock(session)):
+                return Nothing.BUSY  # its supervisor is alive, knows why the worker died, and will say
+            trial = self._requeue(trial, "lost", "worker died, and its supervisor too", retries=None)
+        if not room:
+            return Nothing.LIMIT
+        self._identify(trial._trial_id, worker)
+        if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+            return Nothing.BUSY
+        number = int(trial.user_attrs.get("attempt", 1))
+        return Attempt(run, trial._trial_id, number, lock, self.workspace.attempt_dir(run.key))
+
+    def _settle(self, run: Run, trial: FrozenTrial) -> bool:
+        """Complete ``trial`` from a folder that exists already, here or in another study."""
+        attrs: dict[str, Any] = {}
+        if not self.workspace.committed(run.key):
+            source = self.workspace.found_elsewhere(run.key)
+            if source is None:
+                return False
+            attrs["reused_from"] = source.parent.parent.name
+            self._adopt(run, source)
+        self._complete(trial._trial_id, run.key, attrs)
+        return True
+
+    def _adopt(self, run: Run, source: Path) -> None:
+        """Commit a clone of another study's run, saying where it came from."""
+        draft = self.workspace.attempts / f"{run.key}.reuse"
+        with storage_errors(draft):
+            shutil.rmtree(draft, ignore_errors=True)
+            clone_folder(source, draft)
+            note = {"study": source.parent.parent.name, "key": run.key}
+            write_text(draft / "reused_from.json", dumps(note))
+            move_into_place(draft, self.workspace.run_dir(run.key))
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _room(self, session: str, max_runs: int | None) -> bool:
+        started = sum(trial.user_attrs.get("session") == session for trial in self.trials())
+        return max_runs is None or started < max_runs
+
+    def _identify(self, trial_id: int, worker: WorkerId) -> None:
+        attrs = {
+            "session": worker.session,
+            "worker": str(worker),
+            "pid": os.getpid(),
+        }
+        self._annotate(trial_id, attrs)
+
+    # --- ends of an attempt ------------------------------------------------------------------
+
+    def commit(self, attempt: Attempt) -> bool:
+        """Publish the attempt folder as the run's result and record it; False if we were fenced.
+
+        Raises :class:`StorageError` if the disk refuses (the attempt is then kept).
+        """
+        folder = attempt.attempt_dir
+        with storage_errors(folder):
+            if attempt.fenced():
+                return False
+            if not move_into_place(folder, self.workspace.run_dir(attempt.run.key)):
+                shutil.rmtree(folder, ignore_errors=True)
+                return False
+        with journal_errors(self.workspace.journal):
+            return self._complete(attempt.trial_id, attempt.run.key, {})
+
+    def fail(self, attempt: Attempt, kind: Kind, reason: str, seconds: float) -> bool:
+        """Record a failed attempt; False if we were fenced. Its folder stays, unless it diverged."""
+        if attempt.fenced():
+            return False
+        if kind == "diverged":  # a checkpoint may hold the NaN already
+            shutil.rmtree(attempt.attempt_dir, ignore_errors=True)
+        with journal_errors(self.workspace.journal):
+            return self._close(attempt.trial_id, kind, reason, seconds=round(seconds, 3))
+
+    def release(self, attempt: Attempt) -> bool:
+        """Put an interrupted run back in the queue; its folder, with the checkpoint, stays."""
+        if attempt.fenced():
+            return False
+        with self.critical(), contextlib.suppress(_ALREADY_FINISHED):
+            self.storage.set_trial_state_values(attempt.trial_id, TrialState.WAITING)
+            return True
+        return False
+
+    # --- deaths ------------------------------------------------------------------------------
+
+    def bury(self, worker: WorkerId, kind: Kind, reason: str, *, retries: int) -> Buried | None:
+        """Record what a dead worker left RUNNING, and enqueue it again if it may be retried.
+
+        Called by the supervisor, once it has seen the process end. None if the worker had no run, or
+        had committed it. Raises :class:`StorageError` if the key's lock stays held (by a child process
+        that survived the worker).
+        """
+        with self.critical():
+            trial = self._running_under(worker)
+            if trial is None:
+                return None
+            key = str(trial.user_attrs["key"])
+            with locked(self.workspace.key_lock(key), timeout=10.0):
+                if self.workspace.committed(key):
+                    self._complete(trial._trial_id, key, {})
+                    return None
+                if kind == "died":
+                    newest = self._requeue(trial, kind, reason, retries=retries)
+                else:
+                    newest = trial
+                    self._close(trial._trial_id, kind, reason)
+            category = trial.params["category"]
+            label = run_label(
+                trial.params["variant"], trial.params["seed"], None if category == UNIFIED else category
+            )
+            return Buried(key, label, newest is not trial)
+
+    def abandon(self, worker: WorkerId) -> None:
+        """Put back in the queue what a worker was running when the user had it killed."""
+        with self.critical():
+            trial = self._running_under(worker)
+            if trial is not None:
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def _running_under(self, worker: WorkerId) -> FrozenTrial | None:
+        running = (t for t in self.latest().values() if t.state == TrialState.RUNNING)
+        return next((t for t in running if t.user_attrs.get("worker") == str(worker)), None)
+
+    def _requeue(self, trial: FrozenTrial, kind: Kind, reason: str, *, retries: int | None) -> FrozenTrial:
+        """Fail ``trial`` and add its successor, unless the retries are used up; return the newest.
+
+        ``retries`` None: the death does not count as an attempt.
+        """
+        self._close(trial._trial_id, kind, reason)
+        number = int(trial.user_attrs.get("attempt", 1)) + (retries is not None)
+        if retries is not None and number > retries + 1:
+            return trial
+        attrs = {name: trial.user_attrs[name] for name in ("key", "config")}
+        self.study.add_trial(
+            create_trial(
+                state=TrialState.WAITING,
+                params=trial.params,
+                distributions=trial.distributions,
+                user_attrs={**attrs, "attempt": number},
+            )
+        )
+        return self.latest()[attrs["key"]]
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def _complete(self, trial_id: int, key: str, attrs: Mapping[str, Any]) -> bool:
+        """COMPLETE with the primary metric's mean as value; False if the trial was finished already."""
+        folder = self.workspace.run_dir(key)
+        for scrap in (ATTEMPT, CHECKPOINT):
+            (folder / scrap).unlink(missing_ok=True)
+        provenance = read_json(folder / "provenance.json") or {}
+        scores = summarise(folder / "metrics.csv", str(self.study.user_attrs.get("primary", "")))
+        timings = provenance.get("timings", {})
+        finite = [value for value in scores.values() if math.isfinite(value)]
+        # Optuna's journal has no "no value": a run whose metric is undefined everywhere ranks last.
+        value = sum(finite) / len(finite) if finite else -math.inf
+        try:
+            self._annotate(trial_id, {"metrics": scores, "timings": timings, **attrs})
+            self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+        except _ALREADY_FINISHED:
+            return False
+        return True
+
+    def _close(self, trial_id: int, kind: Kind, reason: str, **attrs: Any) -> bool:
+        """FAIL with a kind and a reason; False if the trial was finished already."""
+        try:
+            self._annotate(trial_id, {"kind": kind, "reason": reason, **attrs})
+            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+        except _ALREADY_FINISHED:
+            return False
+        return True
+
+    def _annotate(self, trial_id: int, attrs: Mapping[str, Any]) -> None:
+        for name, value in attrs.items():
+            self.storage.set_trial_user_attr(trial_id, name, value)
+
+    def describe(self, **attrs: Any) -> None:
+        """Set attributes of the Optuna study that differ from what it has."""
+        with journal_errors(self.workspace.journal):
+            known = self.study.user_attrs
+            for name, value in attrs.items():
+                if known.get(name) != value:
+                    self.study.set_user_attr(name, value)
+
+
+@contextlib.contextmanager
+def _released_on_error(lock: KernelLock) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _scalar(value: Any) -> Scalar:
+    """What Optuna's categorical distribution can hold; anything else by its text."""
+    return value if value is None or isinstance(value, (str, int, float, bool)) else dumps(value)
+
+
+def _params(run: Run) -> dict[str, Scalar]:
+    """A run as fixed Optuna parameters."""
+    factors = {name: _scalar(value) for name, value in run.factors.items()}
+    return {
+        "variant": run.variant,
+        "seed": run.seed,
+        "category": run.category or UNIFIED,
+        **factors,
+    }
+
+
+def _choices(runs: Sequence[Run]) -> dict[str, tuple[Scalar, ...]]:
+    """The values each parameter takes over ``runs``, in order of appearance.
+
+    Values are told apart by type too: Python holds 1, 1.0 and True for equal.
+    """
+    seen: dict[str, dict[tuple[type, Scalar], None]] = {}
+    for run in runs:
+        for name, value in _params(run).items():
+            seen.setdefault(name, {})[(type(value), value)] = None
+    return {name: tuple(value for _, value in values) for name, values in seen.items()}

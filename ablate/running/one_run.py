@@ -1,0 +1,354 @@
+"""One run, from its configuration to the files of its folder.
+
+The files: ``metrics.csv`` (category, split, stratum, metric, value, reason),
+``history.csv`` (a line per step: loss, learning rate, gradient norm and every knob), ``scores.csv``
+(a line per test image), ``maps.npz`` (a few images, masks and maps), ``provenance.json`` and, if
+asked for, ``weights.safetensors``. Until it is finished, ``checkpoint.pt`` lies beside them. The
+worker adds ``config.json`` and the rest of the provenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ablate.running.folder import StoredPlan
+from ablate.study.plan import Run
+from model.config import ModelConfig
+from model.data.dataset import Dataset, load_dataset
+from model.data.images import open_image
+from model.data.samples import Sample
+from model.dinomaly import Dinomaly
+from model.encoders.identity import describe, weights_fingerprint
+from model.errors import InterruptedRun
+from model.evaluation import Predictions, predict
+from model.features import AbsentEncoder, Features, encoder_id, open_features
+from model.ground_truth import GroundTruth, load_truth
+from model.metrics import AuproRecipe, evaluate
+from model.strata import detection, mechanism
+from model.training import Step, fit
+
+CHECKPOINT = "checkpoint.pt"
+#: Side of the thumbnails in maps.npz, pixels.
+THUMBNAIL = 256
+
+
+class Reporter(Protocol):
+    """What a run tells whoever started it, and asks it."""
+
+    cache: Path
+    """Where features, ground truth and drawn datasets are kept."""
+    device: str
+    """Where to compute, in torch's words: ``cpu``, ``cuda``."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Told how far the current phase is."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Asked often; True ends the run at the next safe point."""
+        ...
+
+
+@dataclass(frozen=True)
+class Material:
+    """Dataset and features of one run; samples in the order of the features' rows."""
+
+    dataset: Dataset
+    features: Features
+    row_of: Mapping[Sample, int]
+
+    def rows(self, samples: Iterable[Sample]) -> Tensor:
+        """Feature rows [k] of the samples."""
+        return torch.tensor([self.row_of[sample] for sample in samples], dtype=torch.long)
+
+
+def load_material(
+    config: ModelConfig,
+    dataset: Dataset,
+    categories: Sequence[str],
+    reporter: Reporter,
+    *,
+    verify: bool,
+) -> Material:
+    """Open the features of some categories, encoding what is missing.
+
+    Raises InterruptedRun if asked to stop meanwhile; categories encoded by then are kept.
+    """
+
+    def progress(done: int, total: int, note: str) -> None:
+        reporter.progress(done, total, note)
+        if reporter.should_stop():
+            raise InterruptedRun("stopped by request while encoding")
+
+    # Ordered by content, so that another split of the same images is the same file.
+    parts = {
+        c: tuple(sorted((*dataset.train(c), *dataset.test(c)), key=dataset.content.__getitem__))
+        for c in categories
+    }
+    digests = {c: content_digest(dataset.content[s] for s in part) for c, part in parts.items()}
+    features = open_features(
+        config,
+        parts,
+        digests,
+        cache_dir=reporter.cache,
+        device=torch.device(reporter.device),
+        progress=progress,
+        verify=verify,
+    )
+    return Material(dataset, features, {s: i for i, s in enumerate(features.samples)})
+
+
+def content_digest(hashes: Iterable[str]) -> str:
+    """Hex hash of a sequence of content hashes."""
+    return hashlib.blake2b("/".join(hashes).encode(), digest_size=12).hexdigest()
+
+
+def prepare(plan: StoredPlan, reporter: Reporter) -> None:
+    """Encode everything that the plan's runs will read, each image once per encoder.
+
+    Raises as :func:`model.features.open_features` and the dataset readers do.
+    """
+    cache = reporter.cache
+    seen: set[str] = set()
+    for run in plan.runs:
+        name = f"{encoder_id(run.config)}/{','.join(run.categories)}"
+        if name in seen:
+            continue
+        seen.add(name)
+        dataset = load_dataset(
+            run.data,
+            cache_dir=cache,
+            progress=lambda done, total: reporter.progress(done, total, "hashing files"),
+        )
+        load_material(run.config, dataset, run.categories, reporter, verify=True)
+        for category in run.categories:
+            _truth(run.config, dataset, category, cache)
+
+
+def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
+    """Train and evaluate one run, writing its files into ``attempt_dir``.
+
+    Resumes from the attempt's checkpoint if there is one.
+
+    Raises
+    ------
+    DivergedError: NaN or infinity in training or scores.
+    InterruptedRun: ``reporter.should_stop()``; the checkpoint is saved.
+    UserError: data, weights or disk.
+    """
+    times: dict[str, float] = {}
+    started = time.perf_counter()
+    device = torch.device(reporter.device)
+    dataset = load_dataset(run.data, cache_dir=reporter.cache)
+    material = load_material(run.config, dataset, run.categories, reporter, verify=False)
+    times["data"] = time.perf_counter() - started
+
+    started = time.perf_counter()
+    model = Dinomaly(AbsentEncoder(material.features.shape), run.config)
+    train = [sample for category in run.categories for sample in dataset.train(category)]
+    history = fit(
+        model,
+        material.features,
+        material.rows(train),
+        run.seed,
+        device=device,
+        checkpoint=attempt_dir / CHECKPOINT,
+        on_step=lambda done, total, loss: reporter.progress(done, total, f"loss {loss:.4f}"),
+        should_stop=reporter.should_stop,
+    )
+    times["train"] = time.perf_counter() - started
+
+    started = time.perf_counter()
+    metrics: list[dict[str, Any]] = []
+    scores: list[pd.DataFrame] = []
+    kept = KeptMaps(run.keep_maps)
+    for number, category in enumerate(run.categories):
+        samples = dataset.test(category)
+        predictions = predict(model, material.features, material.rows(samples), device=device)
+        truth = _truth(run.config, dataset, category, reporter.cache)
+        metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
+        scores.append(_score_frame(samples, dataset, predictions))
+        kept.add(samples, predictions, truth, run.config)
+        reporter.progress(number + 1, len(run.categories), f"evaluated {category}")
+    times["evaluate"] = time.perf_counter() - started
+
+    pd.DataFrame(metrics).to_csv(attempt_dir / "metrics.csv", index=False)
+    pd.concat(scores).to_csv(attempt_dir / "scores.csv", index=False)
+    history_frame(history).to_csv(attempt_dir / "history.csv", index=False)
+    kept.save(attempt_dir / "maps.npz")
+    if run.keep_weights:
+        save_file(
+            {name: value.contiguous().cpu() for name, value in model.student_state().items()},
+            attempt_dir / "weights.safetensors",
+        )
+    write_json(
+        attempt_dir / "provenance.json",
+        {
+            "encoder": describe(run.config.encoder),
+            "encoder_weights": weights_fingerprint(run.config.encoder),
+            "features": encoder_id(run.config),
+            "data_contents": dataset.fingerprint_of(run.categories),
+            "device": str(device),
+            "timings": {name: round(value, 3) for name, value in times.items()},
+        },
+    )
+    (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _truth(config: ModelConfig, dataset: Dataset, category: str, cache: Path) -> GroundTruth:
+    return load_truth(
+        dataset.test(category), config, cache_dir=cache, digest=dataset.fingerprints[category]
+    )
+
+
+def metric_rows(
+    category: str,
+    samples: Sequence[Sample],
+    dataset: Dataset,
+    predictions: Predictions,
+    truth: GroundTruth,
+    *,
+    recipe: AuproRecipe,
+) -> list[dict[str, Any]]:
+    """Every metric of one category, per split and stratum: rows of ``metrics.csv``."""
+    rows: list[dict[str, Any]] = []
+    splits = np.array([dataset.split_of(sample) for sample in samples])
+    for split in sorted(set(splits)):
+        chosen = np.flatnonzero(splits == split)
+        part = truth.select(chosen)
+        maps, image_scores = predictions.maps[chosen], predictions.scores[chosen]
+        overall = evaluate(
+            maps,
+            part.masks,
+            part.labels,
+            image_scores,
+            regions=part.regions,
+            aupro=recipe,
+            annotated=part.annotated,
+        )
+        found = [("all", name, value, overall.reasons.get(name, "")) for name, value in overall.items()]
+        found += mechanism(predictions.distances[chosen], part.masks, part.strata, annotated=part.annotated)
+        found += detection(
+            maps, part.masks, part.labels, image_scores, part.strata, regions=part.regions, aupro=recipe
+        )
+        rows += [
+            {
+                "category": category,
+                "split": split,
+                "stratum": stratum,
+                "metric": metric,
+                "value": value,
+                "reason": reason,
+            }
+            for stratum, metric, value, reason in found
+        ]
+    return rows
+
+
+def _score_frame(samples: Sequence[Sample], dataset: Dataset, predictions: Predictions) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "image": [str(sample.image_path) for sample in samples],
+            "category": [sample.category for sample in samples],
+            "split": [dataset.split_of(sample) for sample in samples],
+            "defect_type": [sample.defect_type for sample in samples],
+            "label": [sample.label for sample in samples],
+            "score": predictions.scores,
+        }
+    )
+
+
+def history_frame(history: Sequence[Step]) -> pd.DataFrame:
+    """One line per step: iteration, loss, lr, grad_norm and a column per knob."""
+    return pd.DataFrame(
+        [
+            {"iteration": s.iteration, "loss": s.loss, "lr": s.lr, "grad_norm": s.grad_norm, **s.knobs}
+            for s in history
+        ]
+    )
+
+
+class KeptMaps:
+    """The few images per category whose maps a report shows.
+
+    Chosen by the images' names alone, so every run of a study keeps the same ones: defects spread
+    over the defect types, and one normal image in four.
+    """
+
+    def __init__(self, per_category: int) -> None:
+        self.per_category = per_category
+        self._columns: dict[str, list[Any]] = {}
+
+    def add(
+        self,
+        samples: Sequence[Sample],
+        predictions: Predictions,
+        truth: GroundTruth,
+        config: ModelConfig,
+    ) -> None:
+        """Pick from one category's test samples."""
+        for i in pick(samples, self.per_category):
+            sample = samples[i]
+            side = truth.masks.shape[1]
+            row = {
+                "image": thumbnail(sample, config, side),
+                "mask": truth.masks[i],
+                "map": predictions.maps[i].astype(np.float16),
+                "path": str(sample.image_path),
+                "category": sample.category,
+                "label": sample.label,
+                "defect_type": sample.defect_type,
+                "score": float(predictions.scores[i]),
+            }
+            for name, value in row.items():
+                self._columns.setdefault(name, []).append(value)
+
+    def save(self, path: Path) -> None:
+        """Write maps.npz: image [k, s, s, 3], mask [k, s, s], map [k, s, s] and one entry per field."""
+        arrays: dict[str, Any] = {name: np.array(v) for name, v in self._columns.items()}
+        np.savez_compressed(path, **arrays)
+
+
+def pick(samples: Sequence[Sample], count: int) -> list[int]:
+    """Indices of at most ``count`` samples: a quarter normal, the rest in turn over defect types."""
+    by_type: dict[str, list[int]] = {}
+    for i, sample in enumerate(samples):
+        by_type.setdefault(sample.defect_type if sample.label else "", []).append(i)
+    normal = by_type.pop("", [])
+    normals = min(len(normal), count if not by_type else count // 4)
+    chosen = normal[:normals]
+    queues = [iter(indices) for _, indices in sorted(by_type.items())]
+    while queues and len(chosen) < count:
+        for queue in list(queues):
+            index = next(queue, None)
+            if index is None:
+                queues.remove(queue)
+            elif len(chosen) < count:
+                chosen.append(index)
+    return sorted(chosen)
+
+
+def thumbnail(sample: Sample, config: ModelConfig, side: int) -> np.ndarray:
+    """The network's view (resized and cropped) of an image, uint8 [side, side, 3]."""
+    height, width = config.image.resize
+    crop_h, crop_w = config.image.crop
+    left, top = (width - crop_w) // 2, (height - crop_h) // 2
+    view = open_image(sample.image_path).resize((width, height))
+    return np.asarray(view.crop((left, top, left + crop_w, top + crop_h)).resize((side, side)))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Pretty JSON, one final newline."""
+    path.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,371 @@
+"""A worker: claims runs one after another and computes them, until none is left.
+
+    python -m ablate.running.worker STUDY_DIR SESSION SLOT INCARNATION
+
+It owes nobody anything: killed at any point, it leaves a journal and folders from which the next one
+continues (see :mod:`ablate.running.ledger`). Its supervisor and everyone else follow it through one small
+file, replaced a few times a second. SIGTERM, or its supervisor's death, asks it to checkpoint and put
+its run back. What a run prints goes to the run's log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ablate.running.folder import (
+    StoredPlan,
+    Workspace,
+    dump_run,
+    load_plan,
+    read_json,
+    storage_errors,
+    write_text,
+)
+from ablate.running.ledger import Attempt, Kind, Ledger, Nothing, WorkerId, quiet_optuna, run_label
+from ablate.running.provenance import run_provenance, session_provenance
+from ablate.running.scores import check_scores
+from ablate.running.session import PREPARING, Exit, Session, load_session
+from ablate.study.plan import Plan, Run
+from model.errors import DivergedError, InterruptedRun, StorageError, UserError
+
+SAY_EVERY = 0.3
+"""Seconds between updates of the worker's file."""
+IDLE_POLL = 0.3
+"""Seconds between looks at the queue while others hold what is left."""
+
+
+class Reporter(Protocol):
+    """What an executor tells its worker, and asks it."""
+
+    cache: Path
+    """Where features and drawn datasets are kept."""
+    device: str
+    """What torch should compute on."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """``done`` of ``total`` steps; ``note``: what to show next to it, e.g. the loss."""
+
+    def should_stop(self) -> bool:
+        """Whether to checkpoint and raise :class:`~model.errors.InterruptedRun`; ask every few steps."""
+
+
+Executor = Callable[[Run, Path, Reporter], None]
+Preparer = Callable[[Any, Reporter], None]
+"""Takes a plan (it reads ``plan.runs``) and a reporter."""
+
+
+class StopFlag:
+    """Set by SIGTERM or SIGINT, or when the supervisor is gone."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._parent = os.getppid()
+
+    def install(self) -> None:
+        """Answer signals by raising the flag."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._event.set())
+
+    @property
+    def raised(self) -> bool:
+        """Whether to stop."""
+        return self._event.is_set() or os.getppid() != self._parent
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not through a signal."""
+        self._event.wait(seconds)
+
+
+class LiveFile:
+    """The worker's file: who it is, what it is at."""
+
+    def __init__(self, path: Path, worker: WorkerId, slot: int) -> None:
+        self._path = path
+        self._state: dict[str, Any] = {"worker": str(worker), "slot": slot, "pid": os.getpid()}
+        self._said = -math.inf
+
+    def say(self, *, now: bool = False, **changes: Any) -> None:
+        """Merge ``changes``; write them if it is time, or ``now``. A full disk is no reason to fail."""
+        self._state.update(changes)
+        if now or time.monotonic() - self._said >= SAY_EVERY:
+            self._said = time.monotonic()
+            self._state["updated"] = time.time()
+            with contextlib.suppress(StorageError):
+                write_text(self._path, json.dumps(self._state), durable=False)
+
+
+class LiveReporter:
+    """Reports to the worker's file, stops on request or when time is up."""
+
+    def __init__(self, live: LiveFile, stop: StopFlag, session: Session, *, timeout: float | None) -> None:
+        self._live = live
+        self._stop = stop
+        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self.cache = session.cache
+        self.device = session.options.device or default_device()
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the run has used up its time."""
+        return time.monotonic() > self._deadline
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """See :class:`Reporter`."""
+        self._live.say(done=int(done), total=int(total), note=str(note))
+
+    def should_stop(self) -> bool:
+        """See :class:`Reporter`."""
+        return self._stop.raised or self.timed_out
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended, if it failed."""
+
+    kind: Kind
+    reason: str
+
+
+INTERRUPTED = Outcome("lost", "interrupted")
+"""Not a failure: the run goes back to the queue."""
+
+
+class Worker:
+    """One worker process's view of its study."""
+
+    def __init__(self, workspace: Workspace, session: Session, worker: WorkerId) -> None:
+        self.workspace = workspace
+        self.session = session
+        self.id = worker
+        self.options = session.options
+        self.stop = StopFlag()
+        self.live = LiveFile(workspace.worker_file(str(worker)), worker, worker.slot)
+        self._shared: Mapping[str, Any] | None = None
+
+    def executor(self) -> Executor:
+        """What computes a run, with torch held to this worker's threads.
+
+        Raises ConfigError if torch cannot use the device that the session asks for.
+        """
+        executor: Executor = load_function(self.options.executor)
+        set_threads()
+        self._check_device()
+        return executor
+
+    def _check_device(self) -> None:
+        if self.options.device is not None and "torch" in sys.modules:
+            from model.device import check_device
+
+            check_device(self.options.device)
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    def work(self, runs: Sequence[Run], ledger: Ledger) -> Exit:
+        """Claim and compute until nothing is left. Raises UserError for what no run is to blame for."""
+        executor = self.executor()
+        while not self.stop.raised:
+            claimed = ledger.claim(runs, self.id, max_runs=self.options.max_runs)
+            if isinstance(claimed, Attempt):
+                ending = self.compute(claimed, executor, ledger)
+                if ending is not None:
+                    return ending
+            elif claimed is Nothing.BUSY:
+                self.stop.wait(IDLE_POLL)
+            else:
+                return Exit.DONE
+        return Exit.STOPPED
+
+    def compute(self, attempt: Attempt, executor: Executor, ledger: Ledger) -> Exit | None:
+        """Make one attempt and record how it ended; None if the worker may go on.
+
+        Raises :class:`StorageError` if the end cannot be recorded.
+        """
+        run = attempt.run
+        clock = time.monotonic()
+        label = run_label(run.variant, run.seed, run.category)
+        self.live.say(key=run.key, label=label, started=time.time(), done=0, total=0, note="")
+        reporter = LiveReporter(self.live, self.stop, self.session, timeout=self.options.timeout)
+        try:
+            with attempt.lock:
+                before = attempt.begin()
+                self.live.say(now=True, before=before)
+                with redirected(self.workspace.log(run.key), f"{label}: attempt {attempt.number}"):
+                    outcome = self._try(attempt, executor, reporter, before)
+                seconds = before + time.monotonic() - clock
+                if outcome is None:
+                    ledger.commit(attempt)
+                    return None
+                if outcome is INTERRUPTED:
+                    attempt.suspend(seconds)
+                    ledger.release(attempt)
+                    return Exit.STOPPED
+                attempt.suspend(seconds)
+                ledger.fail(attempt, outcome.kind, outcome.reason, seconds)
+                return Exit.DONE if self.options.fail_fast else Exit.RECYCLE
+        finally:
+            self.live.say(now=True, key=None, label="", started=None)
+
+    def _try(
+        self, attempt: Attempt, executor: Executor, reporter: LiveReporter, before: float
+    ) -> Outcome | None:
+        """Run the executor; None if it succeeded. Prints the traceback of what went wrong."""
+        clock = time.monotonic()
+        try:
+            executor(attempt.run, attempt.attempt_dir, reporter)
+            check_scores(attempt.attempt_dir / "metrics.csv")
+            self._document(attempt, before + time.monotonic() - clock)
+        except InterruptedRun:
+            if reporter.timed_out and not self.stop.raised:
+                return Outcome("timeout", f"stopped after {self.options.timeout:g} s (--timeout)")
+            print("interrupted: checkpoint kept", flush=True)
+            return INTERRUPTED
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            return classify(error)
+        return None
+
+    def _document(self, attempt: Attempt, seconds: float) -> None:
+        """Write config.json and provenance.json into the attempt folder."""
+        if self._shared is None:
+            self._shared = session_provenance()  # after the executor's imports: it asks torch for the GPU
+        path, stages = (attempt.attempt_dir / name for name in ("provenance.json", "timings.json"))
+        content = run_provenance(
+            self._shared,
+            attempt.run,
+            own=read_json(path) or {},
+            timings={**(read_json(stages) or {}), "total": round(seconds, 3)},
+            attempts=attempt.number,
+            argv=self.session.argv,
+        )
+        write_text(path, json.dumps(content, indent=1))
+        stages.unlink(missing_ok=True)
+        config = attempt.attempt_dir / "config.json"
+        if not config.exists():
+            write_text(config, json.dumps(dump_run(attempt.run), indent=1))
+
+    def prepare(self, plan: StoredPlan | Plan) -> Exit:
+        """Do once what all runs share, e.g. encode the dataset. Raises what the preparer raises."""
+        if self.options.preparer is None:
+            return Exit.DONE
+        preparer: Preparer = load_function(self.options.preparer)
+        self._check_device()
+        self.live.say(now=True, label="preparing", started=time.time())
+        try:
+            preparer(plan, LiveReporter(self.live, self.stop, self.session, timeout=None))
+        except InterruptedRun:
+            return Exit.STOPPED
+        return Exit.DONE
+
+
+def classify(error: BaseException) -> Outcome:
+    """The kind of failure an exception stands for, and its reason in one line."""
+    if isinstance(error, DivergedError):
+        return Outcome("diverged", f"diverged: {error}")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Outcome("memory", f"out of memory: {one_line(error) or 'host memory'}")
+    cause: BaseException | None = error
+    while cause is not None:  # the library in between may have wrapped it
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Outcome("disk", f"disk full: {one_line(error)}")
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, UserError):
+        return Outcome("error", one_line(error))
+    return Outcome("error", describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """``Type: message`` in one line."""
+    return f"{type(error).__name__}: {one_line(error)}".rstrip(": ")
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """An exception's message without its line breaks."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """The function a ``module:function`` names. Raises ImportError or AttributeError."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@contextlib.contextmanager
+def redirected(log: Path, title: str) -> Iterator[None]:
+    """Send everything this process prints, also from C, to the end of ``log``."""
+    with storage_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        stream = log.open("a", encoding="utf-8", buffering=1)
+    saved = [os.dup(1), os.dup(2)]
+    try:
+        with stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {title} (process {os.getpid()})")
+            for number in (1, 2):
+                os.dup2(stream.fileno(), number)
+            yield
+    finally:
+        for number, original in zip((1, 2), saved, strict=True):
+            os.dup2(original, number)
+            os.close(original)
+
+
+def default_device() -> str:
+    """``cuda`` if the executor has loaded torch and torch sees a GPU, else ``cpu``."""
+    torch = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+
+
+def set_threads() -> None:
+    """Hold torch, if the executor has loaded it, to the threads the supervisor allotted."""
+    torch, threads = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS", "")
+    if torch is not None and threads.isdigit():
+        torch.set_num_threads(int(threads))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the worker process; returns an :class:`~ablate.running.session.Exit` code."""
+    study_dir, name, slot, incarnation = arguments if arguments is not None else sys.argv[1:]
+    quiet_optuna()
+    workspace = Workspace(Path(study_dir))
+    session = load_session(workspace, name)
+    worker = Worker(workspace, session, WorkerId(name, int(slot), int(incarnation)))
+    worker.stop.install()
+    worker.live.say(now=True)
+    try:
+        return int(_serve(worker))
+    except UserError as error:
+        kind = type(error).__name__
+        values = {"message": error.message, "where": error.where, "hint": error.hint}
+        worker.live.say(now=True, user_error={"type": kind, **values})
+        print(f"{kind}: {error}", file=sys.stderr, flush=True)
+        return int(Exit.USER)
+
+
+def _serve(worker: Worker) -> Exit:
+    plan = load_plan(worker.workspace)
+    if worker.session.search:
+        from ablate.running.search import Searcher
+
+        searcher = Searcher(worker)
+        return searcher.prepare() if worker.id.slot == PREPARING else searcher.work()
+    if worker.id.slot == PREPARING:
+        return worker.prepare(plan)
+    return worker.work(plan.runs, Ledger(worker.workspace, plan.study))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is asked: a study file, validated into records, and its runs. No torch, pandas or Optuna."""

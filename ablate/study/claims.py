@@ -1,0 +1,80 @@
+"""Claims: what the paper will say, stated before the runs.
+
+``left > right on category by metric``: one sentence per claim, the category optional (``on all`` or
+left out: averaged over all categories), the metric optional (the report's primary one).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from ablate.study.located import Located, shown, suggestion
+
+Metric = Literal[
+    "image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05"
+]
+METRICS: tuple[str, ...] = get_args(Metric)
+"""Every metric of a run, in the order of the literature's tables; larger is better for all."""
+
+_CLAIM = re.compile(r"(\S+)\s+(\S+)\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+(\S+))?")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement about two variants, decided by the paired difference ``left - right``."""
+
+    left: str
+    right: str
+    category: str | None
+    """None: averaged over all categories."""
+    metric: str
+    direction: Literal[">", "<"]
+
+    def __str__(self) -> str:
+        where = "" if self.category is None else f" on {self.category}"
+        return f"{self.left} {self.direction} {self.right}{where} by {self.metric}"
+
+
+def parse_claim(
+    node: Located, *, variants: Collection[str], categories: Collection[str] | None, primary: str
+) -> Claim:
+    """Parse and check one claim.
+
+    Parameters
+    ----------
+    node: the sentence.
+    variants: rows the study will have.
+    categories: its categories, or None while they are not known (the plan checks them again).
+    primary: the metric of a claim that names none.
+
+    Raises
+    ------
+    ConfigError: not of the form above, or an unknown variant, category or metric.
+    """
+    text = node.string("a claim")
+    found = _CLAIM.fullmatch(text.strip())
+    if not found:
+        node.mark.fail(
+            f"cannot read the claim {shown(text)}", hint="write: left > right on category by metric"
+        )
+    left, direction, right, category, metric = found.groups()
+    if direction not in (">", "<"):
+        node.mark.fail(f"a claim compares with > or <, got '{direction}'")
+    for name in (left, right):
+        if name not in variants:
+            node.mark.fail(f"the claim names an unknown variant '{name}'", hint=suggestion(name, variants))
+    if left == right:
+        node.mark.fail(f"the claim compares '{left}' with itself")
+    if metric is not None and metric not in METRICS:
+        node.mark.fail(f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, METRICS))
+    if category == "all":
+        category = None
+    if category is not None and categories is not None and category not in categories:
+        node.mark.fail(
+            f"the claim names an unknown category '{category}'", hint=suggestion(category, categories)
+        )
+    fields: dict[str, Any] = {"direction": direction}
+    return Claim(left=left, right=right, category=category, metric=metric or primary, **fields)

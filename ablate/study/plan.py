@@ -1,0 +1,250 @@
+"""From a study to its runs: expanded, keyed, deduplicated, ordered. No torch here.
+
+A run's key is a hash of everything that can change its result. Rows of the tables that come out with
+the same key share one run; a key that is already on disk, from this study or another, is not computed
+again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ablate.study.spec import Row, StudySpec, categories_checked
+from model.canonical import canonical
+from model.config import EncoderConfig, ModelConfig, dump_config
+from model.data.config import DataConfig
+
+RESULT_SCHEMA = 1
+"""Raised when the same configuration would give other results, or other files, than before."""
+
+# The weights' fingerprint says what these only point at.
+_NOT_OF_THE_ENCODER = ("pretrained", "weights", "seed")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model to train and evaluate: the unit of work, of claiming and of caching."""
+
+    key: str
+    variant: str
+    """The first row that asked for it; others may share it."""
+    seed: int
+    category: str | None
+    """Category it is trained for; None for one model of all categories."""
+    categories: tuple[str, ...]
+    """Categories it is trained and evaluated on."""
+    factors: Mapping[str, Any]
+    config: ModelConfig
+    """Canonical: one configuration per key."""
+    data: DataConfig
+    aupro: Literal["exact", "reference200"] = "exact"
+    """How AUPRO is computed: ``exact`` or ``reference200``."""
+    keep_weights: bool = False
+    keep_maps: int = 8
+    """Anomaly maps to keep per category."""
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One cell of the study's tables; cells with the same key share a run."""
+
+    variant: str
+    seed: int
+    category: str | None
+    factors: Mapping[str, Any]
+    key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a study, and the distinct runs that fill them."""
+
+    spec: StudySpec
+    runs: tuple[Run, ...]
+    """Distinct keys, in the order in which they are to be started."""
+    rows: tuple[PlanRow, ...]
+    """All cells, in the same order."""
+    categories: tuple[str, ...]
+
+    @property
+    def duplicates(self) -> int:
+        """Cells that another cell's run fills."""
+        return len(self.rows) - len(self.runs)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What planning asks of the world outside the spec."""
+
+    categories: Callable[[DataConfig], tuple[str, ...]]
+    """Categories of a dataset."""
+    data: Callable[[DataConfig, tuple[str, ...]], str]
+    """Fingerprint of all that is read of some of its categories: contents, labels, splits."""
+    encoder: Callable[[EncoderConfig], str]
+    """Fingerprint of the encoder's weights."""
+
+
+def real_sources(cache_dir: Path) -> Sources:
+    """Datasets and weights as they are on disk; hashes of files are remembered under ``cache_dir``."""
+    from model.data.dataset import load_dataset
+    from model.encoders.identity import weights_fingerprint
+
+    load = functools.cache(lambda data: load_dataset(data, cache_dir=cache_dir))
+    return Sources(
+        categories=lambda data: load(data).categories,
+        data=lambda data, categories: load(data).fingerprint_of(categories),
+        encoder=weights_fingerprint,
+    )
+
+
+def make_plan(
+    spec: StudySpec,
+    *,
+    cache_dir: Path,
+    rows: Sequence[Row] | None = None,
+    seeds: Sequence[int] | None = None,
+    sources: Sources | None = None,
+) -> Plan:
+    """Expand a study into runs.
+
+    Parameters
+    ----------
+    rows: the configurations, if not the spec's own (a search's trials).
+    seeds: the replicates, if not the spec's own (a search's fresh seeds).
+    sources: datasets and weights; tests give their own.
+
+    Order: by seed, then category, then row, so that after any number of runs the rows compared
+    with each other have the same seeds.
+
+    Raises
+    ------
+    ConfigError, DataError, CheckpointError: as loading configurations, data and weights do.
+    """
+    sources = sources or real_sources(cache_dir)
+    rows = spec.rows() if rows is None else rows
+    if seeds is None:
+        seeds = spec.search.seeds if spec.search else spec.seeds
+    categories = sources.categories(spec.data)
+    categories_checked(spec, categories)
+    configs = [canonical(spec.config(row.overrides)) for row in rows]
+    encoders = {config.encoder: "" for config in configs}
+    encoders = {encoder: sources.encoder(encoder) for encoder in encoders}
+    cells: list[tuple[str | None, tuple[str, ...]]] = [(None, categories)]
+    if spec.data.setting == "per_category":
+        cells = [(category, (category,)) for category in categories]
+    contents = {held: sources.data(spec.data, held) for _, held in cells}
+
+    runs: dict[str, Run] = {}
+    plan_rows: list[PlanRow] = []
+    for seed in seeds:
+        for category, held in cells:
+            for row, config in zip(rows, configs, strict=True):
+                key = run_key(
+                    config,
+                    seed=seed,
+                    categories=held,
+                    aupro=spec.report.aupro,
+                    data_fingerprint=contents[held],
+                    encoder_fingerprint=encoders[config.encoder],
+                )
+                plan_rows.append(PlanRow(row.variant, seed, category, dict(row.factors), key))
+                if key not in runs:
+                    runs[key] = Run(
+                        key=key,
+                        variant=row.variant,
+                        seed=seed,
+                        category=category,
+                        categories=held,
+                        factors=dict(row.factors),
+                        config=config,
+                        data=spec.data,
+                        aupro=spec.report.aupro,
+                        keep_weights=spec.keep.weights,
+                        keep_maps=spec.keep.maps,
+                    )
+    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories)
+
+
+def run_key(
+    config: ModelConfig,
+    *,
+    seed: int,
+    categories: Sequence[str],
+    aupro: str,
+    data_fingerprint: str,
+    encoder_fingerprint: str,
+) -> str:
+    """20 hex digits that identify a run's result.
+
+    Of the data, only what is read counts: data that moved to another folder is the same data, and
+    one model for a single category is the same run in the unified setting and per category.
+    """
+    model = dump_config(canonical(config))
+    del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
+    for name in _NOT_OF_THE_ENCODER:
+        del model["encoder"][name]
+    content = {
+        "schema": RESULT_SCHEMA,
+        "model": model,
+        "seed": seed,
+        "categories": sorted(categories),
+        "aupro": aupro,
+        "data": data_fingerprint,
+        "encoder": encoder_fingerprint,
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+State = Literal["cached", "new", "duplicate"]
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """One line of the plan as ``ablate plan`` shows it."""
+
+    variant: str
+    factors: Mapping[str, Any]
+    seed: int
+    category: str | None
+    key: str
+    state: State
+    """``cached``: its result is on disk; ``duplicate``: an earlier line computes it."""
+    seconds: float | None
+    """Expected duration; None if nothing like it has run yet, 0 unless it is new."""
+
+
+def plan_lines(
+    plan: Plan,
+    *,
+    cached: Callable[[str], bool] = lambda _: False,
+    seconds: Callable[[Run], float | None] = lambda _: None,
+) -> tuple[PlanLine, ...]:
+    """What the plan would do, cell by cell.
+
+    Parameters
+    ----------
+    cached: is the result of this key on disk?
+    seconds: expected duration of a run, from earlier timings.
+    """
+    runs = {run.key: run for run in plan.runs}
+    seen: set[str] = set()
+    lines: list[PlanLine] = []
+    for row in plan.rows:
+        state: State = "cached" if cached(row.key) else "duplicate" if row.key in seen else "new"
+        seen.add(row.key)
+        expected = seconds(runs[row.key]) if state == "new" else 0.0
+        lines.append(PlanLine(row.variant, row.factors, row.seed, row.category, row.key, state, expected))
+    return tuple(lines)
+
+
+def total_seconds(lines: Iterable[PlanLine]) -> float | None:
+    """Expected duration of all new runs, one after another; None if any is unknown."""
+    expected = [line.seconds for line in lines]
+    return None if None in expected else sum(second or 0.0 for second in expected)

@@ -1,0 +1,170 @@
+"""Behavioural: one run from configuration to files, in this process, on a few drawn images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from ablate.running.one_run import execute_run, pick
+from ablate.study.plan import Run
+from model.config import build_config
+from model.data.config import DataConfig, StripesConfig
+from model.data.samples import Sample
+from model.errors import InterruptedRun
+
+CATEGORIES = ("domain_a", "domain_c")
+CONFIG = {
+    "image": {"resize": 64, "crop": 64},
+    "encoder": {"name": "test_vit", "pretrained": False, "blocks": [1, 2, 3, 4]},
+    "decoder": {"depth": 4},
+    "train": {"iterations": 30, "batch_size": 4, "warmup": 3},
+    "tail": {"ramp": 10, "q": 0.1},
+    "token_dropout": {"pattern": "segment", "rate": {"from": 0.0, "to": 0.3}},
+    "score": {"map_size": 64},
+}
+
+
+@dataclass
+class Listener:
+    """A reporter that remembers, and stops when told to."""
+
+    cache: Path
+    device: str = "cpu"
+    stop: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        self.notes.append(f"{done}/{total} {note}")
+
+    def should_stop(self) -> bool:
+        return self.stop
+
+
+def make_run(selection: str = "half") -> Run:
+    stripes = StripesConfig(size=64, train=6, test_good=4, test_bad=6)
+    return Run(
+        key="0" * 20,
+        variant="all",
+        seed=0,
+        category=None,
+        categories=CATEGORIES,
+        factors={},
+        config=build_config(CONFIG),
+        data=DataConfig(categories=CATEGORIES, selection=selection, stripes=stripes),
+        keep_weights=True,
+        keep_maps=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, cache: Path) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    execute_run(make_run(), folder, Listener(cache))
+    return folder
+
+
+def test_files(finished: Path):
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        "metrics.csv", "scores.csv", "history.csv", "maps.npz", "provenance.json", "weights.safetensors"
+    }  # fmt: skip
+
+
+def test_metrics_cover_categories_splits_and_strata(finished: Path):
+    metrics = pd.read_csv(finished / "metrics.csv")
+    assert set(metrics.category) == set(CATEGORIES)
+    assert set(metrics.split) == {"selection", "report"}
+    assert {"all", "orientation=horizontal", "faint+broken+horizontal"} <= set(metrics.stratum)
+    overall = metrics[metrics.stratum == "all"]
+    assert overall[overall.metric == "image_auroc"].value.between(0, 1).all()
+    missing = metrics[metrics.value.isna()]
+    assert missing.reason.notna().all()
+    assert not metrics.duplicated(["category", "split", "stratum", "metric"]).any()
+
+
+def test_every_test_image_is_scored_once_and_no_training_image(finished: Path):
+    scores = pd.read_csv(finished / "scores.csv")
+    assert len(scores) == 2 * (4 + 6)
+    assert scores.image.is_unique
+    assert np.isfinite(scores.score).all()
+    assert not scores.image.str.contains("train").any()
+
+
+def test_history_follows_the_schedule(finished: Path):
+    history = pd.read_csv(finished / "history.csv")
+    assert list(history.iteration) == list(range(30))
+    assert history["token_dropout.rate"].iloc[15] == pytest.approx(0.15)
+    assert history["tail.q"].iloc[[0, 10, 29]].tolist() == pytest.approx([1.0, 0.1, 0.1])
+
+
+def test_kept_maps(finished: Path):
+    with np.load(finished / "maps.npz") as maps:
+        assert maps["image"].shape == (8, 64, 64, 3)
+        assert maps["map"].shape == maps["mask"].shape == (8, 64, 64)
+        assert sorted(set(maps["category"])) == sorted(CATEGORIES)
+        normal = maps["label"] == 0
+        assert normal.sum() == 2
+        assert not maps["mask"][normal].any()
+        assert maps["mask"][~normal].any()
+
+
+def test_weights_hold_the_student_alone(finished: Path):
+    names = set(load_file(finished / "weights.safetensors"))
+    assert "decoder.3.mlp.fc2.bias" in names
+    assert not any(name.startswith("encoder") for name in names)
+
+
+def test_a_repeat_gives_the_same_numbers_and_encodes_nothing(finished: Path, cache: Path, tmp_path: Path):
+    listener = Listener(cache)
+    execute_run(make_run(), tmp_path, listener)
+    assert not any("encoding" in note for note in listener.notes)
+    for name in ("metrics.csv", "scores.csv", "history.csv"):
+        assert (tmp_path / name).read_text() == (finished / name).read_text()
+
+
+def test_another_split_of_the_same_images_encodes_nothing(cache: Path, finished: Path, tmp_path: Path):
+    assert finished.exists()
+    listener = Listener(cache)
+    execute_run(make_run(selection="none"), tmp_path, listener)
+    assert not any("encoding" in note for note in listener.notes)
+    assert set(pd.read_csv(tmp_path / "metrics.csv").split) == {"report"}
+
+
+def test_a_stopped_run_continues_to_the_same_result(finished: Path, cache: Path, tmp_path: Path):
+    with pytest.raises(InterruptedRun):
+        execute_run(make_run(), tmp_path, Listener(cache, stop=True))
+    assert (tmp_path / "checkpoint.pt").exists()
+    execute_run(make_run(), tmp_path, Listener(cache))
+    assert not (tmp_path / "checkpoint.pt").exists()
+    assert (tmp_path / "scores.csv").read_text() == (finished / "scores.csv").read_text()
+
+
+def test_encoding_stops_when_asked(tmp_path: Path):
+    listener = Listener(tmp_path / "empty", stop=True)
+    with pytest.raises(InterruptedRun, match="while encoding"):
+        execute_run(make_run(), tmp_path, listener)
+    assert len([note for note in listener.notes if "encoding" in note]) == 1
+
+
+def sample(defect_type: str, number: int) -> Sample:
+    label = int(defect_type != "good")
+    return Sample(Path(f"{defect_type}{number}"), None, label, "c", "test", defect_type)
+
+
+def test_kept_images_take_turns_over_defect_types():
+    samples = [sample(kind, i) for kind in ("crack", "good", "stain") for i in range(5)]
+    chosen = [samples[i].defect_type for i in pick(samples, 8)]
+    assert chosen.count("good") == 2
+    assert chosen.count("crack") == chosen.count("stain") == 3
+    assert len(pick(samples[:2], 8)) == 2
+    assert pick(samples, 0) == []

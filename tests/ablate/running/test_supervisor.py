@@ -1,0 +1,373 @@
+"""Behavioural, with real processes: supervisors, workers, signals and kills.
+
+Executors are fakes of milliseconds (``runner_fakes``) that note each execution and each step in a file,
+so "exactly once" and "nothing repeated" are counted, not believed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ablate.running import progress, store
+from ablate.running.folder import Workspace
+from ablate.running.ledger import Ledger
+from ablate.running.locks import locked
+from ablate.running.session import new_session, open_session
+from ablate.running.supervisor import Result, RunOptions, resume_study, run_study
+from model.errors import DataError, StorageError, UserError
+from tests.ablate import runner_fakes as fakes
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the fakes take notes."""
+    path = tmp_path / "log"
+    monkeypatch.setenv("FAKE_LOG", str(path))
+    return path
+
+
+def options(executor: str = "behave", **changes: object) -> RunOptions:
+    plain = RunOptions(executor=f"tests.ablate.runner_fakes:{executor}", preparer=None)
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def run(root: Path, *variants: str, seeds: int = 1, executor: str = "behave", **changes: object) -> Result:
+    """Run a fake study to its end, in this process's supervisor."""
+    plan = fakes.make_fake_plan(variants or ("base",), seeds)
+    return run_study(plan, root, options(executor, **changes), view=progress.PlainView(lambda _: None))
+
+
+def supervisor(
+    root: Path, executor: str, workers: int, variants: str, seeds: int, iterations: int
+) -> subprocess.Popen[str]:
+    """A supervisor in a process of its own."""
+    words = [str(root), executor, str(workers), variants, str(seeds), str(iterations)]
+    return subprocess.Popen(
+        [sys.executable, fakes.__file__, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Poll until ``condition`` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def repeated(log: Path) -> dict[tuple[str, ...], int]:
+    """Steps that were computed more than once."""
+    return {step: n for step, n in Counter(map(tuple, fakes.notes(log, "step"))).items() if n > 1}
+
+
+# --- to the end ---------------------------------------------------------------------------------
+
+
+def test_four_workers_run_thirty_runs_exactly_once(tmp_path: Path, log: Path) -> None:
+    result = run(tmp_path, "base", "b", "c", seeds=10, executor="quick", workers=4)
+    assert result.exit_code == 0
+    ran = fakes.notes(log, "ran")
+    assert len(ran) == len({key for key, _ in ran}) == 30
+    assert len({pid for _, pid in ran}) > 1
+    assert (tmp_path / "study" / "runs.csv").read_text().count("\n") == 1 + 30 * 2 * 2
+    assert list((tmp_path / "study" / ".workers").iterdir()) == []
+    assert list((tmp_path / "study" / ".attempts").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_supervisors_share_a_study(tmp_path: Path, log: Path) -> None:
+    both = [supervisor(tmp_path, "steps", 2, "base,b,c", 4, 3) for _ in range(2)]
+    texts = [process.communicate(timeout=60)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], texts
+    ran = fakes.notes(log, "ran")
+    assert len(ran) == len({key for key, _ in ran}) == 12
+    assert all("12 of 12 runs done" in text for text in texts)
+
+
+def test_finished_runs_are_not_repeated(tmp_path: Path, log: Path) -> None:
+    assert "1 left" in run(tmp_path, "base", "b", max_runs=1).lines[0]
+    result = resume_study(tmp_path / "study", options(), view=progress.PlainView(lambda _: None))
+    assert result.exit_code == 0
+    assert run(tmp_path, "base", "b").exit_code == 0
+    assert len(fakes.notes(log, "ran")) == 2
+
+
+def test_failures_are_recorded_and_the_study_goes_on(tmp_path: Path, log: Path) -> None:
+    result = run(tmp_path, "diverges", "killed", "base", "killed-once", "memory", workers=2)
+    assert result.exit_code == 1
+    reasons = {r.variant: r.reason for r in result.state.failed}
+    assert set(reasons) == {"diverges", "killed", "memory"}
+    assert "SIGKILL" in reasons["killed"]
+    assert len(fakes.notes(log, "ran")) == 1 + 2 + 1 + 2 + 1  # the dead are tried twice
+    text = "\n".join(result.lines)
+    assert "2 of 5 runs done, 3 failed" in text
+    assert all(run.log in text and Path(run.log).exists() for run in result.state.failed)
+    assert "--retry-failed" in text
+    assert "SIGKILL" in Path(result.state.failed[1].log).read_text()
+
+
+def test_failed_runs_are_tried_again_only_when_asked(tmp_path: Path, log: Path) -> None:
+    run(tmp_path, "raises")
+    assert run(tmp_path, "raises").exit_code == 1
+    assert len(fakes.notes(log, "ran")) == 1
+    run(tmp_path, "raises", retry_failed=True)
+    assert len(fakes.notes(log, "ran")) == 2
+
+
+def test_fail_fast_leaves_the_rest(tmp_path: Path, log: Path) -> None:
+    result = run(tmp_path, "raises", "base", "b", fail_fast=True)
+    assert result.exit_code == 1
+    assert len(fakes.notes(log, "ran")) == 1
+    assert "2 left" in result.lines[0]
+
+
+def test_a_run_that_ignores_its_timeout_is_killed(tmp_path: Path, log: Path) -> None:
+    result = run(tmp_path, "stubborn", timeout=0.1, grace=0.3)
+    (failed,) = result.state.failed
+    assert failed.reason.startswith("killed: did not stop after 0.1 s")
+    assert len(fakes.notes(log, "ran")) == 1
+
+
+def test_preparation_comes_first_and_only_if_there_is_something_to_do(tmp_path: Path, log: Path) -> None:
+    for _ in range(2):
+        run(tmp_path, "base", "b", workers=2, preparer="tests.ablate.runner_fakes:prepare")
+    lines = log.read_text().splitlines()
+    assert lines[0].startswith("prepared 2")
+    assert len(fakes.notes(log, "prepared")) == 1
+
+
+def test_a_users_error_in_preparation_is_raised_here(tmp_path: Path, log: Path) -> None:
+    with pytest.raises(DataError, match="the dataset is empty") as caught:
+        run(tmp_path, preparer="tests.ablate.runner_fakes:bad_prepare")
+    assert (caught.value.where, caught.value.hint) == ("data/", "fill it")
+    assert not log.exists()
+
+
+def test_workers_that_cannot_work_are_not_started_for_ever(tmp_path: Path, log: Path) -> None:
+    with pytest.raises(UserError, match=r"a worker cannot work.*no attribute 'nothing'"):
+        run(tmp_path, executor="nothing")
+    assert not log.exists()
+    assert store.status(tmp_path / "study").counts == {"waiting": 1}
+
+
+def test_another_plan_may_not_be_run_at_the_same_time(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "study")
+    workspace.create()
+    session = new_session("another plan", RunOptions())
+    with open_session(workspace, session), pytest.raises(StorageError, match="with another plan"):
+        run(tmp_path)
+    assert not workspace.plan.exists()
+
+
+def test_studies_of_one_root_share_runs_also_at_the_same_time(tmp_path: Path, log: Path) -> None:
+    first = supervisor(tmp_path, "steps", 1, "base,b", 2, 10)
+    wait_for(lambda: fakes.notes(log, "step"))
+    plan = fakes.make_fake_plan(("base", "b"), 2, study="other")
+    assert {r.key for r in plan.runs} == {r.key for r in fakes.make_fake_plan(("base", "b"), 2).runs}
+    result = run_study(plan, tmp_path, options("steps"), view=progress.PlainView(lambda _: None))
+    assert first.wait(30) == 0
+    ran = fakes.notes(log, "ran")
+    assert len(ran) == len({key for key, _ in ran}) == 4
+    assert result.state.finished == 4
+    assert result.state.counts["reused"] >= 1
+
+
+# --- signals and kills --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
+def test_a_signal_checkpoints_and_a_rerun_continues(tmp_path: Path, log: Path, number: int) -> None:
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
+    wait_for(lambda: len(fakes.notes(log, "step")) > 6)
+    process.send_signal(number)
+    text, _ = process.communicate(timeout=20)
+    assert process.returncode == 128 + number, text
+    assert "continue with: ablate resume" in text
+    state = store.status(tmp_path / "study")
+    assert state.counts == {"interrupted": 2, "waiting": 1}
+    assert len(list((tmp_path / "study" / ".attempts").glob("*/checkpoint.pt"))) == 2
+
+    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
+    text, _ = again.communicate(timeout=30)
+    assert again.returncode == 0, text
+    assert repeated(log) == {}
+    assert len(fakes.notes(log, "step")) == 3 * 25
+    assert len(fakes.notes(log, "ran")) == 3 + 2
+
+
+def test_the_second_signal_kills_at_once(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "behave", 1, "stubborn", 1, 1)
+    wait_for(lambda: fakes.notes(log, "ran"))
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.6)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=10)
+    assert process.returncode == 130, text
+    ((_, pid),) = fakes.notes(log, "ran")
+    assert not alive(int(pid))
+    assert store.status(tmp_path / "study").counts == {"interrupted": 1}
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_its_run_continued(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "steps", 2, "base,b", 2, 30)
+    wait_for(lambda: len(fakes.notes(log, "step")) > 6)
+    os.kill(int(fakes.notes(log, "ran")[0][1]), signal.SIGKILL)
+    text, _ = process.communicate(timeout=40)
+    assert process.returncode == 0, text
+    assert "SIGKILL" in text
+    assert "it is tried again" in text
+    assert len(fakes.notes(log, "ran")) == 4 + 1
+    assert all(count == 2 for count in repeated(log).values())
+    assert len(repeated(log)) <= 1  # the step between its note and its checkpoint, at most
+    ledger = Ledger(Workspace(tmp_path / "study"), "study")
+    assert Counter(t.state.name for t in ledger.trials()) == {"COMPLETE": 4, "FAIL": 1}
+
+
+@pytest.mark.slow
+def test_workers_stop_when_their_supervisor_is_killed(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
+    wait_for(lambda: len({pid for _, pid in fakes.notes(log, "ran")}) == 2)
+    pids = [int(pid) for _, pid in fakes.notes(log, "ran")]
+    process.kill()
+    process.communicate(timeout=10)
+    wait_for(lambda: not any(alive(pid) for pid in pids))
+    assert set(store.status(tmp_path / "study").counts) <= {"interrupted", "waiting"}
+    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
+    text, _ = again.communicate(timeout=40)
+    assert again.returncode == 0, text
+    assert repeated(log) == {}
+
+
+@pytest.mark.slow
+def test_after_everything_was_killed_the_study_goes_on(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
+    wait_for(lambda: len({pid for _, pid in fakes.notes(log, "ran")}) == 2)
+    for pid in [process.pid, *(int(pid) for _, pid in fakes.notes(log, "ran"))]:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=10)
+    wait_for(lambda: store.status(tmp_path / "study").counts == {"lost": 2, "waiting": 1})
+    litter = store.clean(tmp_path / "study")
+    assert {item.why for item in litter} == {"its supervisor is gone"}
+    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
+    text, _ = again.communicate(timeout=40)
+    assert again.returncode == 0, text
+    assert "3 of 3 runs done" in text
+    assert len(repeated(log)) <= 2
+
+
+# --- being watched ------------------------------------------------------------------------------
+
+
+def test_another_process_sees_the_study_run(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 60)
+    try:
+        wait_for(lambda: len(fakes.notes(log, "step")) > 20)
+        time.sleep(0.4)
+        state = store.status(tmp_path / "study")
+        assert state.counts == {"running": 2, "waiting": 1}
+        assert state.sessions == (process.pid,)
+        assert state.workers == 2
+        assert state.elapsed is not None and state.elapsed > 0
+        assert [worker.slot for worker in state.live] == [1, 2]
+        for watched in state.runs[:2]:
+            assert 0 < watched.done <= watched.total == 60
+            assert watched.note.startswith("loss ")
+            assert watched.seconds is not None
+        json.dumps(state.as_dict())
+        assert store.clean(tmp_path / "study", dry=False, interrupted=True) == []
+        screen = Console(file=io.StringIO(), width=120)
+        screen.print(progress.render(state))
+        shown = screen.file.getvalue()  # type: ignore[attr-defined]
+        assert "study" in shown and "base, seed 0" in shown and "/60" in shown
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+@pytest.mark.usefixtures("log")
+def test_plain_output_has_a_line_per_start_and_end(tmp_path: Path) -> None:
+    lines: list[str] = []
+    plan = fakes.make_fake_plan(("base", "raises"))
+    run_study(plan, tmp_path, options(), view=progress.PlainView(lines.append))
+    assert lines[0] == "0/2 runs"
+    assert sum("done    base, seed 0" in line for line in lines) == 1
+    (failed,) = [line for line in lines if "failed" in line and "raises" in line]
+    assert "ValueError: no such thing on two lines" in failed
+    assert ".log" in failed
+
+
+@pytest.mark.usefixtures("log")
+def test_json_output_is_one_object_per_line(tmp_path: Path) -> None:
+    text: list[str] = []
+    run_study(fakes.make_fake_plan(), tmp_path, options(), view=progress.JsonView(text.append))
+    events = [json.loads(line) for line in "".join(text).splitlines()]
+    assert events[0]["event"] == "progress"
+    (ended,) = [event for event in events if event["event"] == "ended"]
+    assert (ended["variant"], ended["seed"], ended["state"]) == ("base", 0, "done")
+
+
+def test_the_view_fits_the_output() -> None:
+    assert isinstance(progress.make_view(Console(file=io.StringIO())), progress.PlainView)
+    assert isinstance(progress.make_view(Console(file=io.StringIO()), as_json=True), progress.JsonView)
+    terminal = progress.make_view(Console(file=io.StringIO(), force_terminal=True))
+    terminal.close()
+    assert isinstance(terminal, progress.LiveView)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "?"), (0.4, "0 s"), (59.6, "1 min 0 s"), (184, "3 min 4 s"), (7500, "2 h 5 min")],
+)
+def test_durations_read_well(seconds: float | None, text: str) -> None:
+    assert progress.duration(seconds) == text
+
+
+def test_eta_counts_what_is_left() -> None:
+    def status_of(*runs: store.RunStatus, workers: int = 1) -> float | None:
+        return store._eta(runs, workers)
+
+    def one(state: str, **values: object) -> store.RunStatus:
+        return store.RunStatus("k", "v", 0, None, state, **values)  # type: ignore[arg-type]
+
+    done = one("done", seconds=10.0)
+    assert status_of(one("waiting")) is None
+    assert status_of(done, one("waiting"), one("waiting"), workers=2) == pytest.approx(10.0)
+    assert status_of(one("running", seconds=4.0, done=1, total=4)) == pytest.approx(12.0)
+    assert status_of(done, one("running", seconds=4.0)) == pytest.approx(6.0)
+    assert status_of(done, one("failed")) == 0.0
+
+
+def test_a_locked_study_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path / "study")
+    workspace.create()
+    monkeypatch.setattr("ablate.running.supervisor.locked", lambda path: locked(path, timeout=0.1))
+    with locked(workspace.lock), pytest.raises(StorageError, match="locked by another process"):
+        run(tmp_path)

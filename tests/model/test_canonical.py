@@ -1,0 +1,57 @@
+"""Behavioural: configurations that share a run train and score alike, bit for bit.
+
+The pairs are those of the tests of run keys; here each member is trained.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from test_ablate_plan import EQUIVALENT
+
+from ablate.study import settings as fields
+from model.config import build_config
+from model.data.samples import Sample
+from model.dinomaly import Dinomaly
+from model.evaluation import Predictions, predict
+from model.features import AbsentEncoder, EncoderShape
+from model.training import Step, fit
+
+SMALL = {
+    "image.resize": 42, "image.crop": [28, 42], "score.map_size": 16, "train.iterations": 6,
+    "train.batch_size": 4, "train.warmup": 1, "tail.ramp": 2,
+}  # fmt: skip
+SHAPE = EncoderShape(dim=16, heads=2, prefix=1, grid=(4, 6), layers=8)
+IMAGES = 6
+
+
+class Drawn:
+    """Group means drawn from a seed, without images."""
+
+    samples: tuple[Sample, ...] = ()
+    shape = SHAPE
+
+    def __init__(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self._groups = torch.randn(IMAGES, 2, SHAPE.tokens, SHAPE.dim, generator=draw)
+
+    def __getitem__(self, indices: torch.Tensor) -> torch.Tensor:
+        return self._groups[indices]
+
+
+def trained(changes: dict[str, Any]) -> tuple[list[Step], Predictions]:
+    config = build_config(fields.nest({**SMALL, **changes}))
+    model = Dinomaly(AbsentEncoder(SHAPE), config)
+    history = fit(model, Drawn(), torch.arange(IMAGES), seed=0)
+    return history, predict(model, Drawn(), torch.arange(IMAGES), device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("a", "b"), EQUIVALENT, ids=lambda values: str(values)[:60])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_shared_run_is_the_same_run(a: dict[str, Any], b: dict[str, Any], precision: str) -> None:
+    (first, maps), (second, others) = (trained({**c, "train.precision": precision}) for c in (a, b))
+    assert [(s.loss, s.grad_norm) for s in first] == [(s.loss, s.grad_norm) for s in second]
+    assert (maps.maps == others.maps).all()
+    assert (maps.scores == others.scores).all()
