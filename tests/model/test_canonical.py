@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from test_ablate_plan import EQUIVALENT
 
 from ablate.study import settings as fields
 from model.config import build_config
@@ -18,6 +17,7 @@ from model.dinomaly import Dinomaly
 from model.evaluation import Predictions, predict
 from model.features import AbsentEncoder, EncoderShape
 from model.training import Step, fit
+from tests.ablate.study.test_plan import EQUIVALENT
 
 SMALL = {
     "image.resize": 42, "image.crop": [28, 42], "score.map_size": 16, "train.iterations": 6,
