@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import layouts
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +14,7 @@ from model.data.config import DataConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.samples import Sample
 from model.errors import StorageError
+from tests.model.data import layouts
 
 
 def load(root: Path, dataset: str = "mvtec", **values: str) -> Dataset:

@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import layouts
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from model.data.dataset import Dataset, dataset_fingerprint, load_dataset
 from model.data.samples import Sample
 from model.data.splits import halves, hold_out, ranked, subsample
 from model.errors import DataError, StorageError
+from tests.model.data import layouts
 
 ROOT = Path("/data")
 

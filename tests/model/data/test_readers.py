@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import layouts
 import pytest
 
 from model.data.config import DataConfig, DatasetName
@@ -18,6 +17,7 @@ from model.data.dataset import load_dataset
 from model.data.readers import READERS
 from model.data.samples import Sample
 from model.errors import DataError
+from tests.model.data import layouts
 
 MAGNETIC_TILE = Path(__file__).parents[4] / "shared/datasets/magnetic_tile"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import layouts
 import numpy as np
 import pytest
 import torch
@@ -21,6 +20,7 @@ from model.data.images import image_size, open_image, open_mask
 from model.data.samples import Sample
 from model.data.transforms import IMAGENET_MEAN, IMAGENET_STD, load_image, load_mask, to_map_size
 from model.errors import DataError
+from tests.model.data import layouts
 
 REFERENCE = Path(__file__).parents[2] / "data/preprocessing.safetensors"
 
