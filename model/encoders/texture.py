@@ -37,8 +37,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from model.encoders.texture_id import CONSTANTS
-from model.encoders.timm_vit import Encoder
+from model.config import EncoderConfig
+from model.encoders.base import Encoder, check_image_size
+from model.encoders.identity import TEXTURE_CONSTANTS
 from model.errors import ConfigError
 
 ORIENTATIONS = 8
@@ -143,7 +144,7 @@ class TextureEncoder(Encoder):
         self.blocks = blocks
         self.layers = len(blocks)
         self.grid = (image_size[0] // self.patch_size, image_size[1] // self.patch_size)
-        constants = load_file(CONSTANTS)
+        constants = load_file(TEXTURE_CONSTANTS)
         for name, value in {
             "filters": line_and_edge_filters(),
             "pixel_mean": torch.tensor(_MEAN).view(1, 3, 1, 1),
@@ -167,6 +168,12 @@ class TextureEncoder(Encoder):
             white = (descriptor - mean) @ whitening
             tokens.append(functional.pad(white, (0, 1), value=ANCHOR * math.sqrt(CHANNELS)))
         return tokens
+
+
+def build_texture(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
+    """The frozen encoder; ConfigError where the size is no multiple of the patch or a layer is missing."""
+    check_image_size(image_size, (TextureEncoder.patch_size,) * 2, config.name)
+    return TextureEncoder(image_size, config.blocks).freeze()
 
 
 def describe(images: Tensor, filters: Tensor, layers: tuple[int, ...]) -> list[Tensor]:
