@@ -13,9 +13,9 @@ import torch
 from ablate.study import settings as fields
 from model.config import build_config
 from model.data.samples import Sample
-from model.dinomaly import Dinomaly
+from model.encoders.base import EncoderShape
 from model.evaluation import Predictions, predict
-from model.features import AbsentEncoder, EncoderShape
+from model.student import Student
 from model.training import Step, fit
 from tests.ablate.study.test_plan import EQUIVALENT
 
@@ -43,7 +43,7 @@ class Drawn:
 
 def trained(changes: dict[str, Any]) -> tuple[list[Step], Predictions]:
     config = build_config(fields.nest({**SMALL, **changes}))
-    model = Dinomaly(AbsentEncoder(SHAPE), config)
+    model = Student(SHAPE, config)
     history = fit(model, Drawn(), torch.arange(IMAGES), seed=0)
     return history, predict(model, Drawn(), torch.arange(IMAGES), device=torch.device("cpu"))
 

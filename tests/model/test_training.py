@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from model.config import ModelConfig, TailConfig
-from model.dinomaly import Dinomaly
 from model.errors import CheckpointError, DivergedError, InterruptedRun
-from model.features import AbsentEncoder
 from model.priors.tail import tail_size
+from model.student import Student
 from model.training import Step, batches, fit, tail_knobs
 from tests.model.tiny_model import RandomFeatures, tiny_config
 
@@ -26,15 +25,15 @@ EVERYTHING = {
 
 def train(
     config: ModelConfig, seed: int = 0, features: RandomFeatures | None = None, **kwargs
-) -> tuple[Dinomaly, list[Step]]:
+) -> tuple[Student, list[Step]]:
     features = features or RandomFeatures()
-    model = Dinomaly(AbsentEncoder(features.shape), config)
+    model = Student(features.shape, config)
     return model, fit(model, features, torch.arange(len(features)), seed, **kwargs)
 
 
-def same_weights(a: Dinomaly, b: Dinomaly) -> bool:
-    others = dict(b.student())
-    return all(torch.equal(p, others[name]) for name, p in a.student())
+def same_weights(a: Student, b: Student) -> bool:
+    others = dict(b.named_parameters())
+    return all(torch.equal(p, others[name]) for name, p in a.named_parameters())
 
 
 def test_a_repeat_is_identical_and_another_seed_is_not():
@@ -131,7 +130,7 @@ def test_a_prior_shifts_no_other_random_stream():
 
 
 def test_noise_of_a_step_depends_on_seed_and_step_alone():
-    model = Dinomaly(AbsentEncoder(RandomFeatures().shape), tiny_config())
+    model = Student(RandomFeatures().shape, tiny_config())
     draws = []
     for prior_draws in (0, 3):
         model.seed_noise(7, iteration=5)
