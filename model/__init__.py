@@ -11,7 +11,8 @@ B     images in a batch
 T     tokens of one image, prefix tokens included (T = P + N)
 P     prefix tokens (class token + registers)
 H, W  rows and columns of the patch grid;  N = H * W patch tokens, row-major
-C     channels of a token
+C     channels of a token;  D = C / heads, of one attention head
+R, M  lines of the grid along a prior's direction, and tokens of a line: H, W or W, H
 G     groups of layers that the loss and the score compare
 S     side of the network's input image, in pixels
 ====  =====================================================================

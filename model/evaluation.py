@@ -59,7 +59,7 @@ def smooth(maps: Tensor, config: ScoreConfig) -> Tensor:
 
 def image_scores(maps: Tensor, max_ratio: float) -> Tensor:
     """[B, 1, s, s] -> [B]: mean of the ``max_ratio`` highest pixels; the maximum if that is 0."""
-    flat = maps.flatten(1)
+    flat = maps.flatten(1)  # [B, s * s]
     count = max(int(flat.shape[1] * max_ratio), 1)
     return flat.topk(count, dim=1).values.mean(dim=1)
 

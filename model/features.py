@@ -305,4 +305,4 @@ def _map(stem: Path, header: _Header) -> Tensor:
         count *= length
     path = str(stem.with_name(f"{stem.name}.bin"))
     flat = torch.from_file(path, shared=False, size=count, dtype=DTYPES[header.dtype])
-    return flat.reshape(header.shape)
+    return flat.reshape(header.shape)  # [n, G, T, C]

@@ -183,7 +183,7 @@ def describe(images: Tensor, filters: Tensor, layers: tuple[int, ...]) -> list[T
     for layer in layers:
         energies = spread(powers, SPREADS[layer]) ** (1 / POWER)
         descriptor = torch.cat([torch.log(FLOOR + energies), spread(colours, SPREADS[layer])], dim=1)
-        descriptors.append(descriptor.flatten(2).transpose(1, 2))
+        descriptors.append(descriptor.flatten(2).transpose(1, 2))  # [B, D, H, W] -> [B, N, D]
     return descriptors
 
 

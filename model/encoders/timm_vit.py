@@ -80,7 +80,8 @@ def resample_position_embedding(pos_embed: Tensor, grid: tuple[int, int], prefix
     maps = functional.interpolate(maps, scale_factor=scale, mode="bicubic")
     if tuple(maps.shape[-2:]) != grid:
         raise ConfigError(f"position embedding of {side}x{side} cannot be resampled to {grid}")
-    return torch.cat([head, maps.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], -1)], dim=1)
+    resampled = maps.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], -1)  # [1, C, H, W] -> [1, N, C]
+    return torch.cat([head, resampled], dim=1)
 
 
 def convert_dinov2(state: dict[str, Tensor]) -> dict[str, Tensor]:
