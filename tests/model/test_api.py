@@ -60,6 +60,17 @@ def test_a_folder_its_files_and_its_pictures_are_the_same_images(tmp_path: Path)
     assert scores == [scores[0]] * 4
 
 
+def test_sixteen_bits_in_memory_are_scaled_as_from_a_file(tmp_path: Path) -> None:
+    grey = np.asarray(draw(1, 4)[0]).astype(np.uint16) * 257
+    picture = Image.fromarray(grey)
+    picture.save(tmp_path / "deep.png")
+    detector = model.build("pocket", **{**SMALL, "train": {"iterations": 2}}).fit(draw(4, 0))
+    found = detector.score(
+        [picture, tmp_path / "deep.png", Image.fromarray((grey // 257).astype(np.uint8))]
+    )
+    assert found.scores.tolist() == [found.scores[0]] * 3
+
+
 def test_changes_go_over_a_preset_or_a_configuration() -> None:
     config = model.build("pocket", bias={"lambda": 0.5}, groups="one").config
     assert (config.bias.lambda_, config.groups) == (0.5, "one")

@@ -10,6 +10,7 @@ import torch
 from model.config import ModelConfig, TailConfig
 from model.errors import CheckpointError, DivergedError, InterruptedRun
 from model.priors.tail import tail_size
+from model.streams import generator
 from model.student import Student
 from model.training import Step, batches, fit, tail_knobs
 from tests.model.tiny_model import RandomFeatures, tiny_config
@@ -83,6 +84,20 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path):
     checkpoint.write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match="damaged"):
         train(tiny_config(), checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize(
+    "name", ["bottleneck.fc1.weight", "decoder.0.attn.qkv.weight", "decoder.3.mlp.fc2.weight"]
+)
+def test_initial_weights_come_from_the_stream_of_their_name(name: str):
+    """Names are part of the method: a renamed module would start every published run from other weights."""
+    student = Student(RandomFeatures().shape, tiny_config())
+    student.initialise(5)
+    weight = dict(student.named_parameters())[name]
+    drawn = torch.nn.init.trunc_normal_(
+        torch.empty(weight.shape), std=0.01, a=-0.03, b=0.03, generator=generator(5, "init", name)
+    )
+    assert torch.equal(weight, drawn)
 
 
 @pytest.mark.parametrize("attention", ["linear", "softmax"])
