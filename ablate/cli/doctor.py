@@ -14,7 +14,7 @@ from typing import Literal
 
 from model import __version__
 from model.config import EncoderConfig
-from model.encoders.identity import describe
+from model.encoders.build import describe
 
 Level = Literal["ok", "note", "problem"]
 

@@ -20,12 +20,13 @@ from ablate.evidence.results import Results, RunState
 from ablate.running.folder import StoredPlan, Workspace, load_plan, read_json
 from ablate.running.scores import WHOLE, reporting_split
 from ablate.running.store import collect, status
-from ablate.study.claims import METRICS, Claim
+from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.spec import StudySpec, load_spec
 from model.config import dump_config
-from model.encoders.identity import describe
+from model.encoders.build import describe
 from model.errors import StorageError, UserError
+from model.metric_names import METRICS
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")

@@ -9,7 +9,6 @@ worker adds ``config.json`` and the rest of the provenance.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,19 +28,18 @@ from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.images import open_image
 from model.data.samples import Sample
-from model.dinomaly import Dinomaly
-from model.encoders.identity import describe, weights_fingerprint
+from model.data.transforms import view_at_map_size
+from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun
 from model.evaluation import Predictions, predict
-from model.features import AbsentEncoder, Features, encoder_id, open_features
+from model.features import Features, encoder_id, open_features
 from model.ground_truth import GroundTruth, load_truth
 from model.metrics import AuproRecipe, evaluate
-from model.strata import detection, mechanism
+from model.stratum_scores import detection, mechanism
+from model.student import Student
 from model.training import Step, fit
 
 CHECKPOINT = "checkpoint.pt"
-#: Side of the thumbnails in maps.npz, pixels.
-THUMBNAIL = 256
 
 
 class Reporter(Protocol):
@@ -92,27 +90,16 @@ def load_material(
         if reporter.should_stop():
             raise InterruptedRun("stopped by request while encoding")
 
-    # Ordered by content, so that another split of the same images is the same file.
-    parts = {
-        c: tuple(sorted((*dataset.train(c), *dataset.test(c)), key=dataset.content.__getitem__))
-        for c in categories
-    }
-    digests = {c: content_digest(dataset.content[s] for s in part) for c, part in parts.items()}
     features = open_features(
         config,
-        parts,
-        digests,
+        dataset,
+        categories,
         cache_dir=reporter.cache,
         device=torch.device(reporter.device),
         progress=progress,
         verify=verify,
     )
     return Material(dataset, features, {s: i for i, s in enumerate(features.samples)})
-
-
-def content_digest(hashes: Iterable[str]) -> str:
-    """Hex hash of a sequence of content hashes."""
-    return hashlib.blake2b("/".join(hashes).encode(), digest_size=12).hexdigest()
 
 
 def prepare(plan: StoredPlan, reporter: Reporter) -> None:
@@ -134,7 +121,7 @@ def prepare(plan: StoredPlan, reporter: Reporter) -> None:
         )
         load_material(run.config, dataset, run.categories, reporter, verify=True)
         for category in run.categories:
-            _truth(run.config, dataset, category, cache)
+            load_truth(dataset, category, run.config, cache_dir=cache)
 
 
 def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
@@ -156,10 +143,10 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     times["data"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    model = Dinomaly(AbsentEncoder(material.features.shape), run.config)
+    student = Student(material.features.shape, run.config)
     train = [sample for category in run.categories for sample in dataset.train(category)]
     history = fit(
-        model,
+        student,
         material.features,
         material.rows(train),
         run.seed,
@@ -176,8 +163,8 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     kept = KeptMaps(run.keep_maps)
     for number, category in enumerate(run.categories):
         samples = dataset.test(category)
-        predictions = predict(model, material.features, material.rows(samples), device=device)
-        truth = _truth(run.config, dataset, category, reporter.cache)
+        predictions = predict(student, material.features, material.rows(samples), device=device)
+        truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
         metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
         scores.append(_score_frame(samples, dataset, predictions))
         kept.add(samples, predictions, truth, run.config)
@@ -190,7 +177,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     kept.save(attempt_dir / "maps.npz")
     if run.keep_weights:
         save_file(
-            {name: value.contiguous().cpu() for name, value in model.student_state().items()},
+            {name: value.contiguous().cpu() for name, value in student.state_dict().items()},
             attempt_dir / "weights.safetensors",
         )
     write_json(
@@ -205,12 +192,6 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         },
     )
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
-
-
-def _truth(config: ModelConfig, dataset: Dataset, category: str, cache: Path) -> GroundTruth:
-    return load_truth(
-        dataset.test(category), config, cache_dir=cache, digest=dataset.fingerprints[category]
-    )
 
 
 def metric_rows(
@@ -341,12 +322,9 @@ def pick(samples: Sequence[Sample], count: int) -> list[int]:
 
 
 def thumbnail(sample: Sample, config: ModelConfig, side: int) -> np.ndarray:
-    """The network's view (resized and cropped) of an image, uint8 [side, side, 3]."""
-    height, width = config.image.resize
-    crop_h, crop_w = config.image.crop
-    left, top = (width - crop_w) // 2, (height - crop_h) // 2
-    view = open_image(sample.image_path).resize((width, height))
-    return np.asarray(view.crop((left, top, left + crop_w, top + crop_h)).resize((side, side)))
+    """The network's view of an image at the maps' size, uint8 [side, side, 3]."""
+    view = view_at_map_size(open_image(sample.image_path), config.image, side)
+    return (view * 255).round().astype(np.uint8)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -9,15 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from ablate.study.located import Located, shown, suggestion
-
-Metric = Literal[
-    "image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05"
-]
-METRICS: tuple[str, ...] = get_args(Metric)
-"""Every metric of a run, in the order of the literature's tables; larger is better for all."""
+from model.metric_names import METRICS
 
 _CLAIM = re.compile(r"(\S+)\s+(\S+)\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+(\S+))?")
 

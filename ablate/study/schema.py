@@ -15,10 +15,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ablate.study import settings as fields
-from ablate.study.claims import METRICS
 from ablate.study.spec import STUDY_KEYS, KeepConfig, RangeFields, ReportConfig, SearchFields
 from model.config import ModelConfig
 from model.data.config import DataConfig
+from model.metric_names import METRICS
 from model.presets import PRESETS
 
 MODELINE = "# yaml-language-server: $schema={path}"

@@ -19,12 +19,13 @@ from pydantic import Field, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from ablate.study import settings as fields
-from ablate.study.claims import Claim, Metric, parse_claim
+from ablate.study.claims import Claim, parse_claim
 from ablate.study.located import Located, Mark, parse_yaml, shown, suggestion
 from ablate.study.settings import Leaf, Set
 from model.config import SECTION, ModelConfig, Positive, build_config, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
+from model.metric_names import Metric
 from model.presets import PRESETS
 
 Design = Literal["grid", "one-at-a-time"]
