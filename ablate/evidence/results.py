@@ -1,7 +1,8 @@
 """A study's folder as one record: what was asked, what has come out, what is missing.
 
-Tables, figures and the report read this and nothing else. :func:`ablate.evidence.gather.gather` puts it
-together from the study's folder, at any time, also while runs are going on.
+Judgement, tables, figures and the page read this and nothing else.
+:func:`ablate.evidence.gather.gather` puts it together from the study's folder, at any time, also while
+runs are going on.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class RunState:
     state: str
     """``done``, ``failed``, ``running``, ``waiting``, ``interrupted`` or ``lost``."""
     reason: str = ""
-    """Why it failed, or which cells have no value."""
+    """Why it failed, or which values are undefined."""
     seconds: float = float("nan")
 
 
@@ -80,7 +81,7 @@ class Results:
         return f"{100 * (1 - self.alpha):g} %"
 
     def reason(self, variant: str, metric: str, category: str | None) -> str:
-        """Why a cell has no value, as far as the runs say; else empty."""
+        """Why a value is missing, as far as the runs say; else empty."""
         if category is not None:
             named = self.nan_reasons.get((variant, metric, category), "")
         else:

@@ -47,11 +47,6 @@ class Estimate:
     """Ends of the t-interval."""
 
     @property
-    def half_width(self) -> float:
-        """Half the interval's width."""
-        return (self.high - self.low) / 2
-
-    @property
     def excludes_zero(self) -> bool:
         """Whether the interval exists and does not include 0."""
         return bool(self.low > 0 or self.high < 0)

@@ -101,7 +101,7 @@ def caveats(judgement: Judgement) -> list[str]:
     states = Counter(run.state for run in results.runs)
     if open_ := sum(n for state, n in states.items() if state not in ("done", "failed")):
         found.append(
-            f"{open_} of {plural(len(results.runs), 'run')} are not finished; their cells are missing."
+            f"{open_} of {plural(len(results.runs), 'run')} are not finished; their values are missing."
         )
     if states["failed"]:
         found.append(f"{plural(states['failed'], 'run')} failed; see Runs.")

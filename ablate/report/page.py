@@ -126,19 +126,23 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 
 
 def make_report(study_dir: Path) -> Path:
-    """Remake ``report/`` of a study; returns the page's path.
+    """Remake ``report/`` of a study from its folder; returns the page's path.
+
+    Raises :class:`~model.errors.StorageError`: nothing to report yet, or the folder cannot be written.
+    """
+    return write_report(Judgement(gather(study_dir)))
+
+
+def write_report(judgement: Judgement) -> Path:
+    """Remake ``report/`` in the study's folder; returns the page's path.
 
     Files that an earlier report made and this one does not are removed; others are left alone.
-
-    Raises
-    ------
-    StorageError: nothing to report yet, or the folder cannot be written.
+    Raises :class:`~model.errors.StorageError` if the folder cannot be written.
     """
-    judgement = Judgement(gather(study_dir))
     tables = all_tables(judgement)
     pictures = draw(judgement)
     page = render(judgement, tables, pictures)
-    folder = study_dir / "report"
+    folder = judgement.results.folder / "report"
     before = _manifest(folder)
     made: list[str] = []
     for name, content in _contents(tables, pictures):
@@ -178,9 +182,6 @@ def _replace(path: Path, content: bytes) -> None:
     write_bytes(path, content, durable=False)
 
 
-def terminal_table(study_dir: Path) -> RichTable:
-    """A few columns for the end of a run, at most 80 characters wide where names are short.
-
-    Raises :class:`StorageError` if there is nothing to show.
-    """
-    return to_rich(summary_table(Judgement(gather(study_dir))))
+def terminal_table(judgement: Judgement) -> RichTable:
+    """A few columns for the end of a run, at most 80 characters wide where names are short."""
+    return to_rich(summary_table(judgement))

@@ -19,7 +19,7 @@ def test_factor_lines_hold_the_other_factor() -> None:
     made = grid(seeds=3, strata=False)
     by_factor = {d.factor: d for d in factor_lines(Judgement(made))}
     q = by_factor["tail.q"]
-    assert [line.held for line in q.lines] == ["bias.lambda = 0", "bias.lambda = 0.3", "bias.lambda = 0.6"]
+    assert [line.held for line in q.lines] == [(("bias.lambda", b),) for b in (0.0, 0.3, 0.6)]
     assert [p.level for p in q.lines[0].points] == [0.01, 0.02, 0.05, 0.1]
     rows = made.frame.query("variant == 'tail.q=0.02 bias.lambda=0.3' and metric == 'image_auroc'")
     assert q.lines[1].points[1].estimate.mean == pytest.approx(100 * rows["value"].mean())
@@ -35,7 +35,7 @@ def test_one_at_a_time_has_one_line_per_factor() -> None:
     made = results(dict.fromkeys(["dinomaly", *levels], 0.0), strata=False)
     made = replace(made, levels=levels, factors={"tail.q": (0.02, 0.1), "bias.lambda": (0.3,)})
     (q,) = factor_lines(Judgement(made))  # a single level is no line
-    assert q.factor == "tail.q" and [line.held for line in q.lines] == [""]
+    assert q.factor == "tail.q" and [(line.named, line.held) for line in q.lines] == [("", ())]
     assert heat_maps(Judgement(made)) == []
 
 
@@ -47,8 +47,8 @@ def test_grid_crossed_with_variants_gives_one_line_and_map_each() -> None:
     made = results(dict.fromkeys(["dinomaly", "directional", *levels], 0.0), strata=False)
     made = replace(made, levels=levels, factors={"tail.q": (0.02, 0.1), "bias.lambda": (0.0, 0.3)})
     assert [m.title for m in heat_maps(Judgement(made))] == ["dinomaly", "directional"]
-    labels = [line.held for line in factor_lines(Judgement(made))[0].lines]
-    assert labels[0] == "dinomaly, bias.lambda = 0" and len(labels) == 4
+    lines = [(line.named, line.held) for line in factor_lines(Judgement(made))[0].lines]
+    assert lines[0] == ("dinomaly", (("bias.lambda", 0.0),)) and len(lines) == 4
 
 
 def test_heat_map_holds_the_forest_plots_differences() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ablate.evidence.judgement import Judgement
 from ablate.report import page as report
 from ablate.report.tables.every import all_tables
 from model.errors import StorageError
@@ -90,8 +91,7 @@ def test_hostile_names_are_escaped(tmp_path: Path) -> None:
 
 
 def test_terminal_table(tmp_path: Path) -> None:
-    write_study(tmp_path / "s", pictures=False)
-    table = report.terminal_table(tmp_path / "s")
+    table = report.terminal_table(Judgement(write_study(tmp_path / "s", pictures=False)))
     assert table.row_count == 4
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from ablate.evidence.differences import Verdict
+from ablate.evidence.judgement import ClaimVerdict
 from ablate.evidence.stats import Estimate
 from ablate.report import words
 from ablate.report.words import fixed, interval_text, spread_text
@@ -43,6 +46,11 @@ def test_counts_p_values_shares_and_durations() -> None:
     )
     assert words.percent_text(0.667) == "67 %" and words.percent_text(-0.2, signed=True) == "−20 %"
     assert [words.duration_text(s) for s in (40, 600, 5400)] == ["40 s", "10 min", "1.5 h"]
+
+
+def test_every_verdict_has_one_word_of_its_own() -> None:
+    verdicts = {*get_args(Verdict), *get_args(ClaimVerdict)}
+    assert len({words.verdict_text(v) for v in verdicts}) == len(verdicts)
 
 
 def test_every_metric_of_a_run_has_a_label_of_its_own() -> None:
