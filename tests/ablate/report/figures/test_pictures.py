@@ -116,8 +116,8 @@ def test_factor_figures_draw(seeds: int) -> None:
         assert overlaps(found[name]) == [], name
 
 
-def test_importing_figures_does_not_import_matplotlib() -> None:
-    code = "import sys, ablate.report.figures.pictures; sys.exit('matplotlib' in sys.modules)"
+def test_importing_the_report_does_not_import_matplotlib() -> None:
+    code = "import sys, ablate.report.page; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
