@@ -493,11 +493,14 @@ def _start(spec: StudySpec, results: Path, options: RunOptions) -> int:
 def _show_results(study_dir: Path) -> None:
     """Remake the report, print its main table and, last, where it is."""
     from ablate.cli.printing import make_console
-    from ablate.report.page import make_report, terminal_table
+    from ablate.evidence.gather import gather
+    from ablate.evidence.judgement import Judgement
+    from ablate.report.page import terminal_table, write_report
 
     console = make_console()
-    page = make_report(study_dir)
-    console.print(terminal_table(study_dir))
+    judgement = Judgement(gather(study_dir))
+    page = write_report(judgement)
+    console.print(terminal_table(judgement))
     console.print(f"report: {page}", markup=False, soft_wrap=True)
 
 

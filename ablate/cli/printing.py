@@ -228,7 +228,7 @@ def print_strata(console: Console, counts: Sequence[StratumCount]) -> None:
 
 def print_metrics(console: Console, frame: pd.DataFrame) -> None:
     """The usual metrics per category and split, percent with one decimal, their mean last."""
-    from ablate.evidence.results import TABLE_METRICS, metric_label
+    from ablate.report.words import TABLE_METRICS, metric_label
 
     table = _table("split", "category", *(metric_label(name) for name in TABLE_METRICS))
     rows = frame[(frame.stratum == "all") & frame.metric.isin(TABLE_METRICS)]

@@ -152,7 +152,7 @@ def _spec(workspace: Workspace, warnings: list[str]) -> StudySpec | None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The cells that the study should have."""
+    """What the study should have values of."""
 
     variants: tuple[str, ...]
     categories: tuple[str, ...]
@@ -191,14 +191,14 @@ def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ..
 
 
 def _copies(plan: StoredPlan | None, baseline: str) -> dict[str, str]:
-    """Variants all of whose cells are another variant's runs, and that variant."""
+    """Variants all of whose runs are another variant's, and that variant."""
     keys: dict[str, list[tuple[int, str | None, str]]] = {}
     for row in plan.rows if plan else ():
         keys.setdefault(row.variant, []).append((row.seed, row.category, row.key))
     first: dict[frozenset[Any], str] = {frozenset(keys.get(baseline, ())): baseline}
     found: dict[str, str] = {}
-    for variant, cells in keys.items():
-        original = first.setdefault(frozenset(cells), variant)
+    for variant, theirs in keys.items():
+        original = first.setdefault(frozenset(theirs), variant)
         if original != variant:
             found[variant] = original
     return found
@@ -215,8 +215,8 @@ def _runs(
     workspace: Workspace, plan: StoredPlan | None, frame: pd.DataFrame, warnings: list[str]
 ) -> tuple[RunState, ...]:
     if plan is None:
-        cells = frame[["key", "variant", "seed"]].drop_duplicates()
-        return tuple(RunState(str(k), str(v), int(s), None, "done") for k, v, s in cells.values)
+        known = frame[["key", "variant", "seed"]].drop_duplicates()
+        return tuple(RunState(str(k), str(v), int(s), None, "done") for k, v, s in known.values)
     states: dict[str, Any] = {}
     if workspace.journal.is_file():
         try:
@@ -325,7 +325,7 @@ def _mixed_devices(workspace: Workspace, runs: Iterable[RunState]) -> list[str]:
 
 
 def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """Why cells of committed runs have no value, from the runs' metrics.csv."""
+    """Why metrics of committed runs have no value, from the runs' metrics.csv."""
     gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(METRICS)]
     found: dict[tuple[str, str, str], str] = {}
     for key, rows in gone.groupby("key", sort=False):

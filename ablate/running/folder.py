@@ -307,7 +307,12 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Replace ``path`` by ``text`` in one step: a reader sees the old or the new, never a part.
+    """:func:`write_bytes` of ``text`` in UTF-8."""
+    write_bytes(path, text.encode("utf-8"), durable=durable)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace ``path`` by ``content`` in one step: a reader sees the old or the new, never a part.
 
     ``durable``: also survive a power cut (fsync); not needed for live state.
     Raises :class:`StorageError` if the disk refuses.
@@ -316,8 +321,8 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            with draft.open("w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
+            with draft.open("wb") as stream:
+                stream.write(content)
                 if durable:
                     stream.flush()
                     os.fsync(stream.fileno())
