@@ -11,8 +11,6 @@ import contextlib
 import io
 import json
 import math
-import os
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +36,7 @@ from ablate.report.tables import (
     summary_table,
 )
 from model.errors import StorageError
+from model.files import write_bytes
 
 PAGE = "index.html"
 _MANIFEST = ".files.json"
@@ -301,10 +300,10 @@ def make_report(study_dir: Path) -> Path:
     with _storage_errors(folder):
         before = _manifest(folder)
         for name, content in _contents(tables, pictures):
-            _replace(folder / name, content)
+            write_bytes(folder / name, content)
             made.append(name)
-        _replace(folder / PAGE, page.encode("utf-8"))
-        _replace(folder / _MANIFEST, json.dumps(sorted(made)).encode("ascii"))
+        write_bytes(folder / PAGE, page.encode("utf-8"))
+        write_bytes(folder / _MANIFEST, json.dumps(sorted(made)).encode("ascii"))
         for name in set(before) - set(made):
             (folder / name).unlink(missing_ok=True)
     return folder / PAGE
@@ -327,17 +326,6 @@ def _manifest(folder: Path) -> list[str]:
         return []
     root = folder.resolve()
     return [str(n) for n in names if (folder / str(n)).resolve().is_relative_to(root)]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

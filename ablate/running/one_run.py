@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ablate.running.folder import StoredPlan
+from ablate.running.folder import CHECKPOINT
+from ablate.running.reporter import HasRuns, Reporter
 from ablate.study.plan import Run
 from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
@@ -34,31 +35,11 @@ from model.encoders.identity import describe, weights_fingerprint
 from model.errors import InterruptedRun
 from model.evaluation import Predictions, predict
 from model.features import AbsentEncoder, Features, encoder_id, open_features
+from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
 from model.metrics import AuproRecipe, evaluate
 from model.strata import detection, mechanism
 from model.training import Step, fit
-
-CHECKPOINT = "checkpoint.pt"
-#: Side of the thumbnails in maps.npz, pixels.
-THUMBNAIL = 256
-
-
-class Reporter(Protocol):
-    """What a run tells whoever started it, and asks it."""
-
-    cache: Path
-    """Where features, ground truth and drawn datasets are kept."""
-    device: str
-    """Where to compute, in torch's words: ``cpu``, ``cuda``."""
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Told how far the current phase is."""
-        ...
-
-    def should_stop(self) -> bool:
-        """Asked often; True ends the run at the next safe point."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -115,7 +96,7 @@ def content_digest(hashes: Iterable[str]) -> str:
     return hashlib.blake2b("/".join(hashes).encode(), digest_size=12).hexdigest()
 
 
-def prepare(plan: StoredPlan, reporter: Reporter) -> None:
+def prepare(plan: HasRuns, reporter: Reporter) -> None:
     """Encode everything that the plan's runs will read, each image once per encoder.
 
     Raises as :func:`model.features.open_features` and the dataset readers do.
@@ -193,17 +174,15 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
             {name: value.contiguous().cpu() for name, value in model.student_state().items()},
             attempt_dir / "weights.safetensors",
         )
-    write_json(
-        attempt_dir / "provenance.json",
-        {
-            "encoder": describe(run.config.encoder),
-            "encoder_weights": weights_fingerprint(run.config.encoder),
-            "features": encoder_id(run.config),
-            "data_contents": dataset.fingerprint_of(run.categories),
-            "device": str(device),
-            "timings": {name: round(value, 3) for name, value in times.items()},
-        },
-    )
+    provenance = {
+        "encoder": describe(run.config.encoder),
+        "encoder_weights": weights_fingerprint(run.config.encoder),
+        "features": encoder_id(run.config),
+        "data_contents": dataset.fingerprint_of(run.categories),
+        "device": str(device),
+        "timings": {name: round(value, 3) for name, value in times.items()},
+    }
+    write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -347,8 +326,3 @@ def thumbnail(sample: Sample, config: ModelConfig, side: int) -> np.ndarray:
     left, top = (width - crop_w) // 2, (height - crop_h) // 2
     view = open_image(sample.image_path).resize((width, height))
     return np.asarray(view.crop((left, top, left + crop_w, top + crop_h)).resize((side, side)))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Pretty JSON, one final newline."""
-    path.write_text(json.dumps(content, indent=1) + "\n")
