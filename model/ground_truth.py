@@ -23,6 +23,7 @@ from model.data.images import open_image
 from model.data.samples import Sample
 from model.data.transforms import load_mask, view_at_map_size
 from model.errors import StorageError
+from model.files import replacing
 from model.regions import Regions, label_regions
 from model.strata import RegionStrata, Strata, stratify
 
@@ -127,14 +128,13 @@ def _measure(
 
 def _write(path: Path, masks: np.ndarray, strata: Strata) -> None:
     traits = json.dumps([dataclasses.asdict(trait) for trait in strata.traits])
-    partial = path.with_name(f"{path.stem}.partial.npz")
-    np.savez_compressed(
-        partial,
-        masks=np.packbits(masks, axis=None),
-        traits=np.array(traits),
-        **{field.name: getattr(strata.regions, field.name) for field in dataclasses.fields(Regions)},
-    )
-    partial.replace(path)
+    with replacing(path) as stream:
+        np.savez_compressed(
+            stream,
+            masks=np.packbits(masks, axis=None),
+            traits=np.array(traits),
+            **{field.name: getattr(strata.regions, field.name) for field in dataclasses.fields(Regions)},
+        )
 
 
 def _read(path: Path, count: int, side: int) -> tuple[np.ndarray, Strata] | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from model.config import ModelConfig, TailConfig
 from model.errors import CheckpointError, DivergedError, InterruptedRun, StorageError
 from model.features import Features
+from model.files import replacing
 from model.losses import LooseLoss
 from model.optim import StableAdamW, learning_rate
 from model.priors.schedule import value_at
@@ -240,15 +241,10 @@ def _save(path: Path | None, state: Fit, student: Student, optimiser: StableAdam
         "student": student.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as stream:
+        with replacing(path) as stream:
             torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise StorageError(f"cannot write checkpoint {path}: {error}") from error
 
 

@@ -25,11 +25,9 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def cache_dir(given: Path | None) -> Path:
     """The cache folder: as given (or by ABLATE_CACHE), else the user's."""
-    if given is not None:
-        return given.expanduser()
-    from platformdirs import user_cache_path
+    from ablate.running.folder import cache_folder
 
-    return user_cache_path("ablate")
+    return cache_folder(given)
 
 
 def _is_study(folder: Path) -> bool:
@@ -114,8 +112,9 @@ def run_options(
 def set_threads(threads: int | None) -> None:
     """Hold each run to so many CPU threads; without a number, runs share the cores evenly."""
     if threads is not None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(threads)
+        from ablate.running.process import allot_threads
+
+        allot_threads(os.environ, threads, override=True)
 
 
 def torch_device(device: str) -> str:

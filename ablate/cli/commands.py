@@ -100,7 +100,7 @@ def run(
         cache=cache,
     )
     if dry_run:
-        _print_plan(study, results, cache_dir(cache), options.workers, as_json=False)
+        _print_plan(study, results, cache_dir(cache), options.workers, False, options.device)
         return
     raise typer.Exit(_start(study, results, options))
 
@@ -175,7 +175,7 @@ def status(
 ) -> None:
     """Say where a study stands, also while it is running."""
     from ablate.cli.printing import make_console, print_json, print_status, watched
-    from ablate.running.store import status as read_status
+    from ablate.running.status import status as read_status
 
     folder = _study_dir(study, results)
     if as_json:
@@ -198,7 +198,7 @@ def logs(
 ) -> None:
     """List the logs of a study's runs, or print the end of some."""
     from ablate.cli.printing import make_console, print_log_ends, print_logs
-    from ablate.running.store import status as read_status
+    from ablate.running.status import status as read_status
 
     state = read_status(_study_dir(study, results))
     if run_name is None:
@@ -211,7 +211,7 @@ def logs(
 def report(study: Study, results: Results = Path("results")) -> None:
     """Remake tables, figures and the report from what has finished so far."""
     from ablate.report.page import make_report
-    from ablate.running.store import refresh_frame
+    from ablate.running.frame import refresh_frame
 
     folder = _study_dir(study, results)
     refresh_frame(folder)
@@ -229,7 +229,7 @@ def clean(
 ) -> None:
     """List (or delete) what dead or finished work left behind; never anything of a live run."""
     from ablate.cli.printing import make_console, print_litter
-    from ablate.running.store import clean as find_litter
+    from ablate.running.clean import clean as find_litter
 
     litter = find_litter(_study_dir(study, results), dry=not yes, interrupted=interrupted)
     print_litter(make_console(), litter, dry=not yes)
@@ -242,14 +242,13 @@ def encode(
     """Fill the feature cache that a study's runs will read, so that they start at once."""
     from ablate.cli.arguments import cache_dir, torch_device
     from ablate.cli.printing import EncodingProgress, make_console
-    from ablate.running.folder import encode_plan
     from ablate.running.one_run import prepare
     from ablate.study.plan import make_plan
 
     study, folder = _load(spec, sets, smoke), cache_dir(cache)
-    _, stored = encode_plan(make_plan(study, cache_dir=folder))
+    made = make_plan(study, cache_dir=folder)
     with EncodingProgress(make_console(), folder, torch_device(device)) as reporter:
-        prepare(stored, reporter)
+        prepare(made, reporter)
     print(f"everything that {study.study} reads is in {folder}")
 
 
@@ -277,7 +276,7 @@ def evaluate(
         frame = evaluate_checkpoint(run, reference_checkpoint, reporter=reporter)
     print_metrics(console, frame)
     if out is not None:
-        from ablate.running.folder import write_text
+        from model.files import write_text
 
         write_text(out, tidy(frame, study.study, reference_checkpoint).to_csv(index=False))
         print(f"wrote {out}")
@@ -458,7 +457,7 @@ def _load(path: Path, sets: Sequence[str] | None, tiny: bool = False, echo: bool
 def _study_dir(study: str, results: Path) -> Path:
     """The folder of a study whose journal is about to be read, without Optuna's remarks on it."""
     from ablate.cli.arguments import find_study
-    from ablate.running.ledger import quiet_optuna
+    from ablate.running.journal import quiet_optuna
 
     quiet_optuna()
     return find_study(study, results)
@@ -504,18 +503,27 @@ def _show_results(study_dir: Path) -> None:
     console.print(f"report: {page}", markup=False, soft_wrap=True)
 
 
-def _print_plan(spec: StudySpec, results: Path, cache: Path, workers: int, as_json: bool) -> None:
+def _print_plan(
+    spec: StudySpec,
+    results: Path,
+    cache: Path,
+    workers: int,
+    as_json: bool,
+    device: str | None = None,
+) -> None:
     from ablate.cli.printing import make_console, plan_json, print_json, print_plan
     from ablate.running.folder import Workspace
-    from ablate.running.store import Timings
+    from ablate.running.process import device_name
+    from ablate.running.timings import Timings
     from ablate.study.plan import make_plan, plan_lines, total_seconds
 
     made = make_plan(spec, cache_dir=cache)
     place = Workspace(results / spec.study)
+    timings, name = Timings.read(results), device_name(device)
     lines = plan_lines(
         made,
         cached=lambda key: place.committed(key) or place.found_elsewhere(key) is not None,
-        seconds=Timings.read(results).estimate,
+        seconds=lambda run: timings.estimate(run, device=name),
     )
     total = total_seconds(lines)
     if as_json:

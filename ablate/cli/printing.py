@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ablate.cli.doctor import Finding
-    from ablate.running.store import Litter, StudyStatus
+    from ablate.running.clean import Litter
+    from ablate.running.status import StudyStatus
     from ablate.study.plan import Plan, PlanLine
     from ablate.study.spec import StudySpec
     from model.data.check import Count, Problem, StratumCount

@@ -17,15 +17,18 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.results import Results, RunState
-from ablate.running.folder import StoredPlan, Workspace, load_plan, read_json
+from ablate.running.folder import Workspace
+from ablate.running.frame import collect
+from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import WHOLE, reporting_split
-from ablate.running.store import collect, status
+from ablate.running.status import status
 from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.spec import StudySpec, load_spec
 from model.config import dump_config
 from model.encoders.build import describe
 from model.errors import StorageError, UserError
+from model.files import read_json
 from model.metric_names import METRICS
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")

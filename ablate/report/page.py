@@ -25,7 +25,7 @@ from ablate.report.tables.every import all_tables
 from ablate.report.tables.notes import SELECTION_WARNING, common_notes
 from ablate.report.tables.summary import summary_table
 from ablate.report.words import duration_text, metric_label, verdict_text
-from ablate.running.folder import storage_errors, write_bytes
+from model.files import storage_errors, write_bytes
 
 PAGE = "index.html"
 _MANIFEST = ".files.json"

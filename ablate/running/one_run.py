@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ablate.running.folder import StoredPlan
+from ablate.running.folder import CHECKPOINT
+from ablate.running.reporter import HasRuns, Reporter
 from ablate.study.plan import Run
 from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
@@ -33,30 +34,12 @@ from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun
 from model.evaluation import Predictions, predict
 from model.features import Features, encoder_id, open_features
+from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
 from model.metrics import AuproRecipe, evaluate
 from model.stratum_scores import detection, mechanism
 from model.student import Student
 from model.training import Step, fit
-
-CHECKPOINT = "checkpoint.pt"
-
-
-class Reporter(Protocol):
-    """What a run tells whoever started it, and asks it."""
-
-    cache: Path
-    """Where features, ground truth and drawn datasets are kept."""
-    device: str
-    """Where to compute, in torch's words: ``cpu``, ``cuda``."""
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Told how far the current phase is."""
-        ...
-
-    def should_stop(self) -> bool:
-        """Asked often; True ends the run at the next safe point."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +85,7 @@ def load_material(
     return Material(dataset, features, {s: i for i, s in enumerate(features.samples)})
 
 
-def prepare(plan: StoredPlan, reporter: Reporter) -> None:
+def prepare(plan: HasRuns, reporter: Reporter) -> None:
     """Encode everything that the plan's runs will read, each image once per encoder.
 
     Raises as :func:`model.features.open_features` and the dataset readers do.
@@ -180,17 +163,15 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
             {name: value.contiguous().cpu() for name, value in student.state_dict().items()},
             attempt_dir / "weights.safetensors",
         )
-    write_json(
-        attempt_dir / "provenance.json",
-        {
-            "encoder": describe(run.config.encoder),
-            "encoder_weights": weights_fingerprint(run.config.encoder),
-            "features": encoder_id(run.config),
-            "data_contents": dataset.fingerprint_of(run.categories),
-            "device": str(device),
-            "timings": {name: round(value, 3) for name, value in times.items()},
-        },
-    )
+    provenance = {
+        "encoder": describe(run.config.encoder),
+        "encoder_weights": weights_fingerprint(run.config.encoder),
+        "features": encoder_id(run.config),
+        "data_contents": dataset.fingerprint_of(run.categories),
+        "device": str(device),
+        "timings": {name: round(value, 3) for name, value in times.items()},
+    }
+    write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -325,8 +306,3 @@ def thumbnail(sample: Sample, config: ModelConfig, side: int) -> np.ndarray:
     """The network's view of an image at the maps' size, uint8 [side, side, 3]."""
     view = view_at_map_size(open_image(sample.image_path), config.image, side)
     return (view * 255).round().astype(np.uint8)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Pretty JSON, one final newline."""
-    path.write_text(json.dumps(content, indent=1) + "\n")

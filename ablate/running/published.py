@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ablate.running.one_run import Reporter, metric_rows
+from ablate.running.one_run import metric_rows
+from ablate.running.reporter import Reporter
 from ablate.study.plan import Run
 from model.config import ModelConfig
 from model.data.dataset import load_dataset

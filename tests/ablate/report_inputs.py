@@ -16,8 +16,9 @@ from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results, RunState
 from ablate.evidence.values import value_matrix
 from ablate.report.rendering import Cell, Table
-from ablate.running.folder import Workspace, encode_plan
-from ablate.running.store import collect
+from ablate.running.folder import Workspace
+from ablate.running.frame import collect
+from ablate.running.recorded import StoredPlan, write_plan
 from ablate.study.claims import METRICS
 from ablate.study.plan import Sources, make_plan
 from ablate.study.spec import known_categories, load_spec
@@ -266,8 +267,8 @@ def write_study(
         data=lambda _data, _categories: "0",
         encoder=lambda _encoder: "0",
     )
-    text, plan = encode_plan(make_plan(spec, cache_dir=study_dir, sources=sources))
-    workspace.plan.write_text(text)
+    plan = StoredPlan.of(make_plan(spec, cache_dir=study_dir, sources=sources))
+    write_plan(workspace, plan)
     variants = list(dict.fromkeys(row.variant for row in plan.rows))
     effects = {v: FOUR.get(v, 0.002 * i) for i, v in enumerate(variants)}
     categories = plan.runs[0].categories
