@@ -7,7 +7,6 @@ timm's resampling (by size, antialiased) gives other tokens.
 
 from __future__ import annotations
 
-import difflib
 import pickle
 import re
 import warnings
@@ -24,6 +23,7 @@ from torch.nn import functional
 from model.config import EncoderConfig
 from model.encoders.identity import TEXTURE
 from model.errors import CheckpointError, ConfigError
+from model.suggest import suggestion
 from model.streams import generator
 
 
@@ -208,10 +208,9 @@ def _fetch_pretrained(name: str) -> Any:
 def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
     """The architecture, at ``image_size`` or at its own size. Raises ConfigError if unknown."""
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        near = suggestion(name, timm.list_models(), list_all=False)
         raise ConfigError(
-            f"unknown encoder '{name}'",
-            hint=f"did you mean '{near[0]}'?" if near else f"'{TEXTURE}' or a name that timm knows",
+            f"unknown encoder '{name}'", hint=near or f"'{TEXTURE}' or a name that timm knows"
         )
     kwargs: dict[str, Any] = {"img_size": image_size} if image_size else {}
     try:

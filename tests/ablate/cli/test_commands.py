@@ -22,7 +22,7 @@ from ablate.cli import arguments as options
 from ablate.cli import commands as cli
 from ablate.cli.doctor import examine
 from ablate.cli.printing import print_study
-from ablate.study.spec import parse_spec
+from ablate.study.reading import parse_spec
 from model.config import EncoderConfig
 from model.errors import ConfigError, StorageError
 from tests.ablate.report_inputs import write_study

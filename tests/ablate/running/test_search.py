@@ -31,7 +31,8 @@ from ablate.running.progress import PlainView
 from ablate.running.session import Session
 from ablate.running.supervisor import Result, RunOptions, resume_study
 from ablate.running.worker import Worker
-from ablate.study.spec import Choices, Range, StudySpec, parse_spec
+from ablate.study.reading import parse_spec
+from ablate.study.spec import Choices, Range, StudySpec
 from model.errors import ConfigError, StorageError
 from tests.ablate import runner_fakes as fakes
 
