@@ -70,7 +70,17 @@ from ablate.running.supervisor import Result, Supervisor, announced, conclude, p
 from ablate.running.worker import IDLE_POLL, Executor, Worker, load_function, one_line
 from ablate.study import settings as fields
 from ablate.study.plan import Plan, Run, Sources, make_plan
-from ablate.study.spec import Choices, KeepConfig, Range, ReportConfig, Row, SearchConfig, StudySpec
+from ablate.study.spec import (
+    Choices,
+    Invocation,
+    KeepConfig,
+    Range,
+    ReportConfig,
+    Row,
+    SearchConfig,
+    StudySpec,
+)
+from ablate.study.text import label
 from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError, StorageError
@@ -122,7 +132,7 @@ def run_search(
     if spec.search is None:
         raise ConfigError("the study has no search", where=str(spec.path))
     rows = spec.rows()
-    kept = replace(spec, text="", claims=(), overrides=(), applied=(), variants={}, factors=None)
+    kept = replace(spec, text="", claims=(), invocation=Invocation(), applied=(), variants={}, factors=None)
     definition = Definition(
         replace(kept, report=replace(spec.report, baseline=spec.baseline)), rows, spec.search
     )
@@ -460,7 +470,7 @@ def final_rows(definition: Definition, best: FrozenTrial) -> list[Row]:
 def describe_best(definition: Definition, best: FrozenTrial) -> str:
     """The winner in one line."""
     values = values_of(definition.search, best.params)
-    found = ", ".join(f"{path} = {fields.label(value)}" for path, value in values.items())
+    found = ", ".join(f"{path} = {label(value)}" for path, value in values.items())
     split = "the reported images (data.selection: none)" if definition.selected_on_reported else "selection"
     score = f"{definition.search.objective} {best.value:.4f} on {split}"
     return f"best of the search: {found} ({score}; the highest of its trials, hence optimistic)"

@@ -82,9 +82,7 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
         try:
             invocation = Invocation.from_json(_text_of(path))
         except ValueError as error:
-            raise ConfigError(
-                f"cannot read how the study was started: {error}", where=str(path)
-            ) from error
+            raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
     return load_spec(folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke)
 
 
@@ -114,19 +112,18 @@ def parse_spec(
         replaced.append(override(root, given, env))
         root = replaced[-1].root
     spec = _Reader(root).read(path, text, Invocation(tuple(overrides)))
-    resolved = _preset_values(spec.preset)
-    applied = tuple(
-        Override(r.path, r.value, resolved.get(r.path.removeprefix("base.")) if r.before is None else r.before)
-        for r in replaced
-    )
-    spec = replace(spec, applied=applied)
+    spec = replace(spec, applied=_applied(replaced, spec.preset))
     return records.smoke(spec) if smoke else spec
 
 
-def _preset_values(preset: str | None) -> dict[str, Any]:
-    """Every setting of a preset, defaults included, by dotted path."""
+def _applied(replaced: Sequence[Replaced], preset: str | None) -> tuple[Override, ...]:
+    """Overrides for echoing: one of the base replaces, where the file is silent, the preset's value."""
     config = build_config(PRESETS[preset].values if preset else {})
-    return unnest(dump_config(config), ModelConfig)
+    silent = unnest(dump_config(config), ModelConfig)
+    return tuple(
+        Override(path, value, silent.get(path.removeprefix("base.")) if before is None else before)
+        for _, path, value, before in replaced
+    )
 
 
 class _Reader:

@@ -56,7 +56,8 @@ def _kinds(definitions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     levels = {path: _list_of(values[path]) for path in paths}
     bounds = {"$ref": "#/definitions/Range"}
     dimensions = {
-        path: {"anyOf": [bounds, levels[path]], "description": values[path]["description"]} for path in paths
+        path: {"anyOf": [bounds, levels[path]], "description": values[path]["description"]}
+        for path in paths
     }
     return {"values": values, "levels": _tree(levels), "dimensions": _tree(dimensions)}
 

@@ -75,7 +75,7 @@ def _is_section(annotation: Any) -> bool:
 def _fields(cls: type) -> Iterator[tuple[str, Any]]:
     """What a file may give; fields that the JSON schema skips follow from others."""
     for name, info in cls.__pydantic_fields__.items():  # type: ignore[attr-defined]
-        if not any(isinstance(part, SkipJsonSchema) for part in info.metadata):
+        if not any(isinstance(part, SkipJsonSchema) for part in info.metadata):  # type: ignore[misc]
             yield info.alias or name, info
 
 

@@ -87,7 +87,9 @@ Seeds = Annotated[
 
 def _presets() -> WithJsonSchema:
     """The presets by name, each with what editors say of it."""
-    return WithJsonSchema({"oneOf": [{"const": name, "description": p.summary} for name, p in PRESETS.items()]})
+    return WithJsonSchema(
+        {"oneOf": [{"const": name, "description": p.summary} for name, p in PRESETS.items()]}
+    )
 
 
 # -------------------------------------------------------------------------------------- the records

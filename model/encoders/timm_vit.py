@@ -23,8 +23,8 @@ from torch.nn import functional
 from model.config import EncoderConfig
 from model.encoders.identity import TEXTURE
 from model.errors import CheckpointError, ConfigError
-from model.suggest import suggestion
 from model.streams import generator
+from model.suggest import suggestion
 
 
 class Encoder(nn.Module):

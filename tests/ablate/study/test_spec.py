@@ -15,9 +15,9 @@ import pytest
 from ablate.study import settings as fields
 from ablate.study.claims import METRICS, Claim
 from ablate.study.located import parse_yaml
+from ablate.study.reading import load_recorded, load_spec, parse_spec
 from ablate.study.resolved import plot, resolve, schedules
 from ablate.study.schema import study_schema
-from ablate.study.reading import load_recorded, load_spec, parse_spec
 from ablate.study.spec import Choices, Invocation, Range, StudySpec, smoke
 from model.config import ModelConfig, Schedule, dump_config
 from model.data.config import DataConfig
@@ -26,7 +26,7 @@ from model.presets import PRESETS
 
 ROOT = Path(__file__).parents[3]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
-RESULTS = ROOT / "results"
+PUBLISHED = sorted(path.parent for path in (ROOT / "results").glob("*/spec.yaml"))
 
 STUDY = """\
 study: directional-tail
@@ -410,7 +410,7 @@ def test_a_damaged_record_of_the_invocation_is_named(text: str, tmp_path: Path) 
         load_recorded(tmp_path)
 
 
-@pytest.mark.parametrize("folder", sorted(path.parent for path in RESULTS.glob("*/spec.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
 def test_published_studies_are_recorded_as_they_were_run(folder: Path) -> None:
     spec = load_recorded(folder, env={"DATA": "unset", "MAGNETIC_TILE": "unset"})
     assert spec.study == folder.name
