@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from model.config import ModelConfig, build_config, dump_config
-from model.data.files import did_you_mean, existing_folder, images_below
+from model.data.files import existing_folder, images_below
 from model.data.images import as_rgb, open_image
 from model.data.samples import Sample
 from model.data.transforms import to_input
@@ -32,6 +32,7 @@ from model.evaluation import Predictions, predict
 from model.features import ENCODE_BATCH, CachedFeatures
 from model.presets import PRESETS
 from model.student import Student
+from model.suggest import suggestion
 from model.teacher import build_teacher
 from model.training import Step, fit
 
@@ -130,8 +131,7 @@ def build(config: ModelConfig | str = "dinomaly-base", *, device: str = "cpu", *
 
 def _preset(name: str) -> Mapping[str, Any]:
     if name not in PRESETS:
-        near = did_you_mean(name, PRESETS)
-        raise ConfigError(f"unknown preset '{name}'{near}", hint=f"there are: {', '.join(PRESETS)}")
+        raise ConfigError(f"unknown preset '{name}'", hint=suggestion(name, PRESETS))
     return PRESETS[name].values
 
 

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from ablate.study import settings as fields
-from ablate.study.located import suggestion
 from ablate.study.resolved import Resolved, base_values, plot, resolve, schedules
+from ablate.study.text import label
 from model.errors import ConfigError
+from model.suggest import suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,11 @@ def make_console() -> Console:
 def print_json(content: Any) -> None:
     """One JSON document, as other programs read it."""
     print(json.dumps(content, indent=1))
+
+
+def print_at_once(text: str) -> None:
+    """Text that goes out before more is written: whoever reads a pipe wants to know now."""
+    print(text, end="", flush=True)
 
 
 def print_overrides(console: Console, spec: StudySpec) -> None:
@@ -293,7 +298,7 @@ def _print_changes(console: Console, changes: Mapping[str, tuple[Any, Any]], non
         console.print(f"  {none}", markup=False)
     width = max((len(path) for path in changes), default=0)
     for path, (before, after) in changes.items():
-        console.print(f"  {path:<{width}}  {fields.label(before)} -> {fields.label(after)}", markup=False)
+        console.print(f"  {path:<{width}}  {label(before)} -> {label(after)}", markup=False)
 
 
 def _print_schedules(console: Console, row: Resolved) -> None:

@@ -24,8 +24,10 @@ from ablate.running.scores import WHOLE, reporting_split
 from ablate.running.status import status
 from ablate.study.claims import Claim
 from ablate.study.plan import Run
-from ablate.study.spec import StudySpec, load_spec
-from model.config import dump_config
+from ablate.study.reading import load_recorded
+from ablate.study.settings import unnest
+from ablate.study.spec import StudySpec
+from model.config import ModelConfig, dump_config
 from model.encoders.build import describe
 from model.errors import StorageError, UserError
 from model.files import read_json
@@ -70,7 +72,7 @@ def gather(study_dir: Path) -> Results:
         categories=layout.categories,
         seeds=layout.seeds,
         factors=_factors(layout.levels),
-        settings={v: flat(dump_config(run.config)) for v, run in configs.items()},
+        settings={v: unnest(dump_config(run.config), ModelConfig) for v, run in configs.items()},
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
         same_as=_copies(plan, baseline),
@@ -145,7 +147,7 @@ def _spec(workspace: Workspace, warnings: list[str]) -> StudySpec | None:
     try:
         # Paths to data do not matter to a report, so a variable that is no longer set may be anything.
         names = re.findall(r"\$\{(\w+)\}", workspace.spec.read_text(encoding="utf-8"))
-        return load_spec(workspace.spec, env={**dict.fromkeys(names, "unset"), **os.environ})
+        return load_recorded(workspace.study_dir, env={**dict.fromkeys(names, "unset"), **os.environ})
     except (UserError, OSError, UnicodeDecodeError) as error:
         warnings.append(
             f"spec.yaml cannot be read, so claims are unknown and the first row is the baseline: {error}"
@@ -262,18 +264,6 @@ def _claims(spec: StudySpec | None, variants: tuple[str, ...], warnings: list[st
     if len(known) < len(spec.claims):
         warnings.append("Claims about variants that are no rows of this study are left out.")
     return known
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted paths; a schedule stays one value."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping) and "to" not in value:
-            found.update(flat(value, f"{path}."))
-        else:
-            found[path] = value
-    return found
 
 
 def opening_comment(text: str) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from ablate.running.folder import Workspace
 from ablate.study.plan import Plan, PlanRow, Run
+from ablate.study.spec import StudySpec
 from model.errors import StorageError
 from model.files import write_bytes, write_text
 
@@ -117,51 +117,11 @@ def _unusable(workspace: Workspace) -> StorageError:
 # --- the study file, and what the command line changed of it ------------------------------------
 
 
-@dataclass(frozen=True)
-class _Invocation:
-    overrides: tuple[str, ...]
-    smoke: bool
+def write_spec(workspace: Workspace, spec: StudySpec) -> None:
+    """Record the study file verbatim, and beside it what the command line changed of it.
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-
-_INVOCATION: TypeAdapter[_Invocation] = TypeAdapter(_Invocation)
-
-
-def write_spec(workspace: Workspace, text: str, overrides: Sequence[str], smoke: bool) -> None:
-    """Record the study file verbatim, and what the command line changed of it.
-
-    Raises :class:`StorageError` if the disk refuses.
+    :func:`ablate.study.reading.load_recorded` reads both. Raises :class:`StorageError` if the disk
+    refuses.
     """
-    write_invocation(workspace, overrides, smoke)
-    write_text(workspace.spec, text)
-
-
-def write_invocation(workspace: Workspace, overrides: Sequence[str], smoke: bool) -> None:
-    """Replace ``invocation.json``: the ``--set`` arguments as given, and whether ``--smoke`` was.
-
-    Raises :class:`StorageError` if the disk refuses.
-    """
-    content = _INVOCATION.dump_json(_Invocation(tuple(overrides), smoke), indent=1)
-    write_bytes(workspace.invocation, content + b"\n")
-
-
-def read_invocation(workspace: Workspace) -> tuple[tuple[str, ...], bool]:
-    """Overrides and smoke flag as :func:`write_invocation` left them; none in a folder without.
-
-    Raises :class:`StorageError` if the file is there and unusable: to go on without it would run
-    another study than the one that was started.
-    """
-    try:
-        found = _INVOCATION.validate_json(workspace.invocation.read_bytes(), strict=True)
-    except FileNotFoundError:
-        return (), False
-    except OSError as error:
-        raise StorageError(f"unreadable: {error.strerror}", where=str(workspace.invocation)) from error
-    except ValueError as error:
-        raise StorageError(
-            "damaged, or written by another version",
-            where=str(workspace.invocation),
-            hint="start the study from its file, with the --set and --smoke that it was started with",
-        ) from error
-    return found.overrides, found.smoke
+    write_text(workspace.invocation, spec.invocation.to_json())
+    write_text(workspace.spec, spec.text)

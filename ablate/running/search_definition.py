@@ -13,9 +13,10 @@ from pydantic import ConfigDict, TypeAdapter
 
 from ablate.running.folder import Workspace
 from ablate.running.search_space import params_of, values_of
-from ablate.study import settings as fields
 from ablate.study.plan import Plan, Sources, make_plan
+from ablate.study.settings import unnest
 from ablate.study.spec import KeepConfig, ReportConfig, Row, SearchConfig, StudySpec
+from ablate.study.text import label
 from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError, StorageError
@@ -80,7 +81,7 @@ class Definition:
     def baseline_params(self) -> dict[str, Any] | None:
         """The baseline as a point of the space; None if it lies outside."""
         config = self.spec.config(self.baseline.overrides)
-        return params_of(self.search, fields.unnest(dump_config(config), ModelConfig))
+        return params_of(self.search, unnest(dump_config(config), ModelConfig))
 
     @property
     def selected_on_reported(self) -> bool:
@@ -128,7 +129,7 @@ def final_rows(definition: Definition, best: FrozenTrial) -> list[Row]:
 def describe_best(definition: Definition, best: FrozenTrial) -> str:
     """The winner in one line."""
     values = values_of(definition.search, best.params)
-    found = ", ".join(f"{path} = {fields.label(value)}" for path, value in values.items())
+    found = ", ".join(f"{path} = {label(value)}" for path, value in values.items())
     split = "the reported images (data.selection: none)" if definition.selected_on_reported else "selection"
     score = f"{definition.search.objective} {best.value:.4f} on {split}"
     return f"best of the search: {found} ({score}; the highest of its trials, hence optimistic)"

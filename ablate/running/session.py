@@ -167,7 +167,7 @@ def announced(
                     hint="wait for it, stop it, or give this study another name",
                 )
         # Nothing but a smoke test pins settings.
-        write_spec(workspace, spec.text, spec.overrides, smoke=bool(spec.pinned))
+        write_spec(workspace, spec)
         if plan is not None:
             write_plan(workspace, plan)
         lock = open_session(workspace, session)

@@ -11,10 +11,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ablate.study.located import Located, shown, suggestion
+from ablate.study.located import Located
+from ablate.study.text import shown
 from model.metric_names import METRICS
+from model.suggest import suggestion
 
-_CLAIM = re.compile(r"(\S+)\s+(\S+)\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+(\S+))?")
+
+def _form(direction: str, metric: str) -> str:
+    return rf"(\S+)\s+({direction})\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+({metric}))?"
+
+
+_CLAIM = re.compile(_form(r"\S+", r"\S+"))  # wider than the grammar, to say what is wrong
+EDITOR_PATTERN = rf"^\s*{_form('[<>]', '|'.join(METRICS))}\s*$"
+"""What editors accept as a claim; they know no names of variants."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.data.config import DataConfig
-from model.data.files import did_you_mean, images_in
+from model.data.files import images_in, unknown_category
 from model.data.hashing import FileHashes, Progress
 from model.data.readers import READERS
 from model.data.samples import Sample
@@ -66,10 +66,7 @@ class Dataset:
 
     def _where(self, split: str, category: str | None) -> tuple[Sample, ...]:
         if category is not None and category not in self.fingerprints:
-            raise DataError(
-                f"unknown category '{category}'{did_you_mean(category, self.categories)}",
-                hint=f"in use: {', '.join(self.categories)}",
-            )
+            raise unknown_category(category, self.categories, "in use")
         return tuple(s for s in self.samples if s.split == split and category in (None, s.category))
 
 

@@ -7,7 +7,6 @@ timm's resampling (by size, antialiased) gives other tokens.
 
 from __future__ import annotations
 
-import difflib
 import pickle
 import re
 import warnings
@@ -25,6 +24,7 @@ from model.config import EncoderConfig
 from model.encoders.base import Encoder, check_image_size
 from model.errors import CheckpointError, ConfigError
 from model.streams import generator
+from model.suggest import suggestion
 
 
 class TimmEncoder(Encoder):
@@ -182,11 +182,8 @@ def _fetch_pretrained(name: str) -> Any:
 def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
     """The architecture, at ``image_size`` or at its own size. Raises ConfigError if unknown."""
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        raise ConfigError(
-            f"unknown encoder '{name}'",
-            hint=f"did you mean '{near[0]}'?" if near else "'texture', or a name that timm knows",
-        )
+        near = suggestion(name, timm.list_models(), list_all=False)
+        raise ConfigError(f"unknown encoder '{name}'", hint=near or "'texture', or a name that timm knows")
     kwargs: dict[str, Any] = {"img_size": image_size} if image_size else {}
     try:
         vit = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)

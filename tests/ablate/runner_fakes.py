@@ -18,7 +18,7 @@ from pathlib import Path
 from ablate.running.recorded import StoredPlan
 from ablate.running.reporter import Reporter
 from ablate.study.plan import Plan, Run, Sources, make_plan
-from ablate.study.spec import parse_spec
+from ablate.study.reading import parse_spec
 from model.errors import DataError, DivergedError, InterruptedRun
 
 STEP = 0.02

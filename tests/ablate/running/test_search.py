@@ -37,7 +37,8 @@ from ablate.running.session import RunOptions, Session, WorkerId
 from ablate.running.status import read_searched, status
 from ablate.running.supervisor import Result
 from ablate.running.worker import Worker
-from ablate.study.spec import Choices, Range, StudySpec, parse_spec
+from ablate.study.reading import parse_spec
+from ablate.study.spec import Choices, Range, StudySpec
 from model.errors import ConfigError, StorageError
 from tests.ablate import runner_fakes as fakes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ablate.study.plan import Sources, make_plan
-from ablate.study.spec import load_spec
+from ablate.study.reading import load_recorded
 from model.encoders.build import weights_fingerprint
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -30,7 +30,7 @@ def test_published_studies_keep_their_keys(study: str, tmp_path: Path) -> None:
         data=lambda _data, _categories: STRIPES,
         encoder=weights_fingerprint,
     )
-    plan = make_plan(load_spec(RESULTS / study / "spec.yaml"), cache_dir=tmp_path, sources=sources)
+    plan = make_plan(load_recorded(RESULTS / study), cache_dir=tmp_path, sources=sources)
     with (RESULTS / study / "runs.csv").open(newline="") as stream:
         published = {row["key"] for row in csv.DictReader(stream)}
     assert {run.key for run in plan.runs} == published
