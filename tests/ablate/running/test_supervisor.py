@@ -31,6 +31,9 @@ from model.errors import DataError, StorageError, UserError
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import PATIENCE, open_ledger, wait_for
 
+STEPS = 200
+"""Of a run that shall not be over before something happens to it."""
+
 
 def options(executor: str = "behave", **changes: object) -> RunOptions:
     plain = RunOptions(executor=f"tests.ablate.runner_fakes:{executor}", preparer=None)
@@ -55,6 +58,11 @@ def supervisor(
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
+
+
+def at_work(log: Path) -> int:
+    """Runs of which a first step is done, hence checkpointed or about to be."""
+    return len({key for key, _ in fakes.notes(log, "step")})
 
 
 def alive(pid: int) -> bool:
@@ -187,8 +195,8 @@ def test_studies_of_one_root_share_runs_also_at_the_same_time(tmp_path: Path, lo
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.slow
 def test_a_signal_checkpoints_and_a_rerun_continues(tmp_path: Path, log: Path, number: int) -> None:
-    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
-    wait_for(lambda: len(fakes.notes(log, "step")) > 6)
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, STEPS)
+    wait_for(lambda: at_work(log) == 2)
     process.send_signal(number)
     text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, text
@@ -197,11 +205,11 @@ def test_a_signal_checkpoints_and_a_rerun_continues(tmp_path: Path, log: Path, n
     assert state.counts == {"interrupted": 2, "waiting": 1}
     assert len(list((tmp_path / "study" / ".attempts").glob("*/checkpoint.pt"))) == 2
 
-    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
+    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, STEPS)
     text, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, text
     assert repeated(log) == {}
-    assert len(fakes.notes(log, "step")) == 3 * 25
+    assert len(fakes.notes(log, "step")) == 3 * STEPS
     assert len(fakes.notes(log, "ran")) == 3 + 2
 
 
@@ -209,7 +217,9 @@ def test_the_second_signal_kills_at_once(tmp_path: Path, log: Path) -> None:
     process = supervisor(tmp_path, "behave", 1, "stubborn", 1, 1)
     wait_for(lambda: fakes.notes(log, "ran"))
     process.send_signal(signal.SIGINT)
-    time.sleep(0.6)
+    assert process.stdout is not None
+    heard = iter(process.stdout.readline, "")
+    assert any("once more kills at once" in line for line in heard)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=PATIENCE)
@@ -321,6 +331,6 @@ def test_json_output_is_one_object_per_line(tmp_path: Path) -> None:
 def test_a_locked_study_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path / "study")
     workspace.create()
-    monkeypatch.setattr("ablate.running.supervisor.locked", lambda path: locked(path, timeout=0.1))
+    monkeypatch.setattr("ablate.running.session.locked", lambda path: locked(path, timeout=0.1))
     with locked(workspace.lock), pytest.raises(StorageError, match="locked by another process"):
         run(tmp_path)
