@@ -17,7 +17,6 @@ from typing import Any
 
 import psutil
 
-import ablate
 from ablate.running.process import available_cores, device_name
 from ablate.running.recorded import dump_run
 from ablate.study.plan import Run
@@ -34,7 +33,7 @@ _GIT_TIMEOUT = 10
 def session_provenance() -> dict[str, Any]:
     """What all runs of one process share: code, packages, python, hardware."""
     return {
-        "code": code_state(Path(ablate.__file__).resolve().parent),
+        "code": code_state(Path(__file__).resolve().parents[1]),
         "packages": package_versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",

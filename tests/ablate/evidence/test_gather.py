@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ablate.evidence.gather import flat, gather, opening_comment
+from ablate.evidence.gather import gather, opening_comment
 from model.errors import StorageError
 from tests.ablate.report_inputs import SPEC, write_study
 
@@ -109,11 +109,6 @@ def test_nothing_to_report(tmp_path: Path) -> None:
     (tmp_path / "bad" / "runs.csv").write_text("a,b\n1,2\n")
     with pytest.raises(StorageError, match="is missing"):
         gather(tmp_path / "bad")
-
-
-def test_flat_keeps_schedules_whole() -> None:
-    values = {"tail": {"q": {"from": 1, "to": 0.1}, "alpha": 0}, "groups": "two"}
-    assert flat(values) == {"tail.q": {"from": 1, "to": 0.1}, "tail.alpha": 0, "groups": "two"}
 
 
 def test_the_opening_comment_is_read_by_paragraph() -> None:

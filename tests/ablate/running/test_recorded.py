@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from ablate.running.recorded import (
     StoredPlan,
     dump_plan,
     load_plan,
-    read_invocation,
-    write_invocation,
     write_plan,
     write_spec,
 )
 from ablate.study.plan import Plan
-from model.errors import StorageError
+from ablate.study.reading import load_recorded, parse_spec
+from ablate.study.spec import Invocation
+from model.errors import ConfigError, StorageError
 from tests.ablate import runner_fakes as fakes
 
 FACTORS = (
@@ -102,19 +103,25 @@ def test_a_missing_plan_is_no_study(tmp_path: Path) -> None:
         load_plan(Workspace(tmp_path / "nothing"))
 
 
-def test_an_invocation_survives_its_file(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    assert read_invocation(workspace) == ((), False)
-    overrides = ("base.train.iterations=100", "study=ä")
-    write_spec(workspace, "study: s\r\n# no newline at the end", overrides, smoke=True)
-    assert read_invocation(workspace) == (overrides, True)
-    assert workspace.spec.read_bytes() == b"study: s\r\n# no newline at the end"
-    write_invocation(workspace, [], smoke=False)
-    assert read_invocation(workspace) == ((), False)
+def test_a_study_is_recorded_with_how_it_was_started(tmp_path: Path) -> None:
+    text = "study: s\ndata: {dataset: stripes}\nvariants: {base: {}}\n"
+    spec = parse_spec(text, tmp_path / "study.yaml", ["base.train.iterations=7"], smoke=True)
+    workspace = Workspace(tmp_path / "s")
+    workspace.create()
+    write_spec(workspace, spec)
+    assert workspace.spec.read_text() == text
+    assert replace(load_recorded(workspace.study_dir), path=spec.path) == spec
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"overrides": "a=b", "smoke": false}', '{"smoke": true}'])
+def test_a_folder_without_an_invocation_was_started_as_its_file_says(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("study: s\ndata: {dataset: stripes}\nvariants: {base: {}}\n")
+    assert load_recorded(tmp_path).invocation == Invocation()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"overrides": 3}', '{"smoke": 1}', '{"other": []}'])
 def test_a_damaged_invocation_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "spec.yaml").write_text("study: s\ndata: {dataset: stripes}\nvariants: {base: {}}\n")
     (tmp_path / "invocation.json").write_text(content)
-    with pytest.raises(StorageError, match="damaged"):
-        read_invocation(Workspace(tmp_path))
+    with pytest.raises(ConfigError, match="cannot read how the study was started") as caught:
+        load_recorded(tmp_path)
+    assert "\n" not in str(caught.value)
