@@ -82,7 +82,7 @@ def test_changes_go_over_a_preset_or_a_configuration() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"config": "poket"}, "unknown preset 'poket', did you mean 'pocket'"),
+        ({"config": "poket"}, r"unknown preset 'poket' \(did you mean 'pocket'"),
         ({"config": "pocket", "train": {"iteration": 3}}, r"train\.iteration"),
         ({"config": "pocket", "tail": {"q": 3.0}}, "outside the allowed range"),
         ({"config": "pocket", "encoder": {"name": "vit_huge_none"}}, "unknown encoder"),
