@@ -206,6 +206,8 @@ def _half_widths(seed: float, image: float, S: int, alpha: float) -> tuple[float
     """Half widths for new seeds alone and for new seeds and images, from s2 / S and c."""
     alone = float(special.stdtrit(S - 1, 1 - alpha / 2)) * float(np.sqrt(seed))
     both = seed + image
+    if np.isnan(both):  # what is not known of the images must not pass for nothing
+        return alone, NAN
     if both <= 0:
         return alone, alone
     df = _df(seed, image, S)
