@@ -213,6 +213,7 @@ def running_p(t: Floats, plan: Plan, side: Side = "both") -> Floats:
     return p
 
 
+@lru_cache(maxsize=16384)
 def critical_t(n: int, plan: Plan, side: Side = "both", level: float | None = None) -> float:
     """Smallest |t_n| that decides at ``n`` seeds at error ``level`` (``plan.level`` if not given).
 
