@@ -12,7 +12,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, get_args
 
-from model.config import Direction
+from model.priors.config import Direction
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from model.config import Knob, Schedule
 from model.errors import ConfigError
+from model.knobs import Knob, Schedule
 
 
 def value_at(knob: Knob | Literal["learned"], progress: float) -> float:

@@ -1,0 +1,86 @@
+"""Settings of the priors A, B and C: sections of :class:`model.config.ModelConfig`. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from model.knobs import SECTION, Knob, Positive, Share, within
+
+Direction = Literal["horizontal", "vertical", "both"]
+
+
+@dataclass(frozen=True, config=SECTION)
+class TokenDropoutConfig:
+    """Prior A: patch tokens are cut along a direction, in training only."""
+
+    pattern: Literal["none", "token", "segment", "stripe", "block"] = "none"
+    """i.i.d. tokens, runs of random length (the proposal), whole lines, or squares (DropBlock)."""
+    direction: Direction = "horizontal"
+    """Along which axis segments and stripes run; ``both``: each image draws one axis."""
+    rate: Annotated[Knob, within(0, 0.95)] = 0.2
+    """Expected fraction dropped, the same at every grid position for every pattern."""
+    length: tuple[Positive, Positive] = (2, 6)
+    """Shortest and longest segment, or smallest and largest block side, in tokens."""
+    fill: Literal["zero", "mean", "neighbour", "learned"] = "zero"
+    """What replaces a cut token: zeros, the image's mean token, shuffled kept tokens, a parameter."""
+    rescale: bool = False
+    """Inverted-dropout rescaling of kept tokens (``fill: zero`` only)."""
+    site: Literal["bottleneck_input", "decoder_input", "decoder_blocks"] = "decoder_input"
+    """Where the tokens are cut."""
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """For ``site: decoder_blocks``: before which decoder blocks (each draws its own mask)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TokenDropoutConfig:
+        if self.length[0] > self.length[1]:
+            raise ValueError(f"length must be [shortest, longest], got {list(self.length)}")
+        if self.rescale and self.fill != "zero":
+            raise ValueError(f"rescale applies to fill: zero only, got fill: {self.fill}")
+        if (self.site == "decoder_blocks") != bool(self.blocks):
+            raise ValueError("site: decoder_blocks and a non-empty blocks list go together")
+        return self
+
+
+@dataclass(frozen=True, config=SECTION)
+class TailConfig:
+    """Prior B: which tokens the loss's tail holds, in training only."""
+
+    q: Annotated[Knob, within(0, 1, open_low=True)] = 0.1
+    """Fraction of tokens in the tail; the reference's p = 0.9 is q = 0.1; 1 = no mining."""
+    ramp: Annotated[int, Field(ge=0)] = 1000
+    """Iterations over which the tail shrinks linearly from all tokens to q."""
+    scope: Literal["batch", "image"] = "batch"
+    """Tokens compete within the batch (reference) or within their image."""
+    alpha: Share = 0.0
+    """Weight of directional structure in the criterion: 0 = pixel by pixel, 1 = structure only."""
+    structure: Literal["box", "coherence"] = "box"
+    """Box mean along minus beta * box mean across, or structure-tensor coherence x alignment."""
+    direction: Direction = "horizontal"
+    """Direction of the structure; vertical is the control; both takes the larger of the two."""
+    length: Positive = 3
+    """L: half-length of the box; it spans 2 L + 1 tokens."""
+    beta: Annotated[Knob, within(0, 10)] = 1.0
+    """Weight of the box mean across the direction."""
+    form: Literal["gradient", "masked"] = "gradient"
+    """Scale gradients outside the tail (reference), or average the distance over the tail only."""
+    factor: Share = 0.1
+    """For ``form: gradient``: factor on gradients outside the tail."""
+
+
+@dataclass(frozen=True, config=SECTION)
+class BiasConfig:
+    """Prior C: attention between tokens of one row (or column) is weakened."""
+
+    lambda_: Annotated[Knob | Literal["learned"], within(0, 1), Field(alias="lambda")] = 0.0
+    """Strength in [0, 1], a schedule, or ``learned`` (one per head); 0 = the plain block."""
+    kernel: Literal["box", "triangle", "gaussian"] = "box"
+    """How the weakening falls off with distance along the line."""
+    half_width: Positive | Literal["row"] = "row"
+    """Reach w in tokens; ``row``: the whole line."""
+    direction: Direction = "horizontal"
+    """Which neighbours: of the row, of the column, or both (isotropic control)."""
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Decoder blocks it acts in; all if not given."""
