@@ -21,13 +21,14 @@ from model.config import (
     TokenDropoutConfig,
 )
 from model.encoders.identity import TEXTURE
+from model.priors.schedule import lengths_at
 
 Section = TypeVar("Section", bound="BottleneckConfig | TailConfig | TokenDropoutConfig | BiasConfig")
 
 _KNOBS: dict[type, tuple[str, ...]] = {
     BottleneckConfig: ("dropout",),
     TailConfig: ("q", "alpha", "beta", "factor"),
-    TokenDropoutConfig: ("rate",),
+    TokenDropoutConfig: ("rate", "strength"),
     BiasConfig: ("lambda_",),
 }
 
@@ -44,7 +45,9 @@ def canonical(config: ModelConfig) -> ModelConfig:
         encoder=_encoder(config.encoder),
         decoder=_decoder(config.decoder),
         bottleneck=_bottleneck(_steady(config.bottleneck)),
-        token_dropout=_token_dropout(_steady(config.token_dropout)),
+        token_dropout=_token_dropout(
+            _steady(config.token_dropout.matched(config.train.iterations)), config.train.iterations
+        ),
         tail=_tail(_steady(config.tail)),
         bias=_bias(_steady(config.bias), config.decoder.depth),
     )
@@ -80,10 +83,11 @@ def _bottleneck(config: BottleneckConfig) -> BottleneckConfig:
     return replace(config, noise="dropout") if config.dropout == 0 else config
 
 
-def _token_dropout(config: TokenDropoutConfig) -> TokenDropoutConfig:
+def _token_dropout(config: TokenDropoutConfig, iterations: int) -> TokenDropoutConfig:
     """Prior A switched off, or what its pattern has not: a length, a direction.
 
-    A learned fill is a parameter even at rate 0, so it stays. Blocks are a set.
+    A learned fill is a parameter even at rate 0, so it stays. Blocks are a set; a length that rounds
+    to the same tokens throughout is a number.
     """
     default = TokenDropoutConfig()
     if config.pattern == "none" or (config.rate == 0 and config.fill != "learned"):
@@ -92,6 +96,9 @@ def _token_dropout(config: TokenDropoutConfig) -> TokenDropoutConfig:
         config = replace(config, length=default.length)
     if config.pattern in ("token", "block"):
         config = replace(config, direction=default.direction)
+    if any(isinstance(length, Schedule) for length in config.length):
+        course = {lengths_at(config.length, i / iterations) for i in range(iterations)}
+        config = replace(config, length=course.pop()) if len(course) == 1 else config
     return replace(config, blocks=tuple(sorted(set(config.blocks))))
 
 

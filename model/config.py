@@ -250,6 +250,15 @@ class ModelConfig:
                 f"groups: dense pairs layers one to one, but encoder.blocks has {layers} "
                 f"and decoder.depth is {depth}"
             )
+        dropout = self.token_dropout
+        try:
+            dropout.matched(self.train.iterations)
+        except ValueError as error:
+            raise ValueError(f"token_dropout.mean_rate {dropout.mean_rate} scales rate too far") from error
+        if dropout.pattern != "none" and dropout.fill == "donor" and self.train.batch_size == 1:
+            raise ValueError(
+                "token_dropout.fill: donor takes tokens of another image: train.batch_size > 1"
+            )
         for path, blocks in (
             ("token_dropout.blocks", self.token_dropout.blocks),
             ("bias.blocks", self.bias.blocks or ()),

@@ -58,7 +58,8 @@ class Dinomaly(nn.Module):
             DecoderBlock(encoder.dim, heads, config.decoder, config.bias if i in biased else None)
             for i in range(config.decoder.depth)
         )
-        self.token_dropout = TokenDropout(config.token_dropout, encoder.dim)
+        dropout = config.token_dropout.matched(config.train.iterations)
+        self.token_dropout = TokenDropout(dropout, encoder.dim)
         shares = torch.tensor([len(group) / encoder.layers for group in self.layer_groups])
         self.register_buffer("layer_shares", shares, persistent=False)
         self.layer_shares: Tensor
@@ -107,9 +108,7 @@ class Dinomaly(nn.Module):
         config = self.config
         self.bottleneck.rate = value_at(config.bottleneck.dropout, progress)
         values = {"bottleneck.dropout": self.bottleneck.rate}
-        if config.token_dropout.pattern != "none":
-            self.token_dropout.rate = value_at(config.token_dropout.rate, progress)
-            values["token_dropout.rate"] = self.token_dropout.rate
+        values |= self.token_dropout.set_progress(progress)
         strength: Knob | Literal["learned"] = config.bias.lambda_
         if strength != "learned":
             lam = value_at(strength, progress)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from model.knobs import SECTION, Knob, Positive, Share, within
+from model.knobs import SECTION, Knob, Positive, Schedule, Share, within
+from model.priors.schedule import lengths_at, scaled_to_mean
 
 Direction = Literal["horizontal", "vertical", "both"]
+
+Length = Annotated[Positive | Schedule, within(1, math.inf)]
+"""A number of tokens; a schedule's values are rounded to whole tokens."""
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -22,12 +28,19 @@ class TokenDropoutConfig:
     """Along which axis segments and stripes run; ``both``: each image draws one axis."""
     rate: Annotated[Knob, within(0, 0.95)] = 0.2
     """Expected fraction dropped, the same at every grid position for every pattern."""
-    length: tuple[Positive, Positive] = (2, 6)
-    """Shortest and longest segment, or smallest and largest block side, in tokens."""
-    fill: Literal["zero", "mean", "neighbour", "learned"] = "zero"
-    """What replaces a cut token: zeros, the image's mean token, shuffled kept tokens, a parameter."""
+    mean_rate: Annotated[float, Field(gt=0, le=0.95)] | None = None
+    """Scale a scheduled ``rate`` so that its mean over training is this; as written if not given."""
+    budget: Literal["mean", "exact"] = "mean"
+    """The rate holds in the mean over masks, or exactly: round(rate * N) tokens of every image."""
+    length: tuple[Length, Length] = (2, 6)
+    """Shortest and longest segment, or smallest and largest block side, in tokens; each a knob."""
+    fill: Literal["zero", "mean", "neighbour", "learned", "noise", "donor", "swap"] = "zero"
+    """What replaces a cut token: zeros, the image's mean token, shuffled kept tokens, a parameter, the
+    token plus Gaussian noise of its own sd, another image's token, or one from elsewhere in the image."""
+    strength: Annotated[Knob, within(0, 1, open_low=True)] = 1.0
+    """Share of the fill in a cut token, in (0, 1]; the token itself keeps the rest."""
     rescale: bool = False
-    """Inverted-dropout rescaling of kept tokens (``fill: zero`` only)."""
+    """Inverted-dropout rescaling to the expected sum (``fill: zero`` only)."""
     site: Literal["bottleneck_input", "decoder_input", "decoder_blocks"] = "decoder_input"
     """Where the tokens are cut."""
     blocks: tuple[Annotated[int, Field(ge=0)], ...] = ()
@@ -35,13 +48,23 @@ class TokenDropoutConfig:
 
     @model_validator(mode="after")
     def _check(self) -> TokenDropoutConfig:
-        if self.length[0] > self.length[1]:
-            raise ValueError(f"length must be [shortest, longest], got {list(self.length)}")
+        for progress in (0.0, 1.0):
+            lengths = lengths_at(self.length, progress)
+            if lengths[0] > lengths[1]:
+                raise ValueError(f"length must be [shortest, longest], got {list(lengths)}")
+        if self.mean_rate is not None and self.rate == 0:
+            raise ValueError("mean_rate cannot scale a rate of 0")
         if self.rescale and self.fill != "zero":
             raise ValueError(f"rescale applies to fill: zero only, got fill: {self.fill}")
         if (self.site == "decoder_blocks") != bool(self.blocks):
             raise ValueError("site: decoder_blocks and a non-empty blocks list go together")
         return self
+
+    def matched(self, iterations: int) -> TokenDropoutConfig:
+        """The same with ``mean_rate`` worked into ``rate``, for a training of so many iterations."""
+        if self.mean_rate is None:
+            return self
+        return replace(self, rate=scaled_to_mean(self.rate, self.mean_rate, iterations), mean_rate=None)
 
 
 @dataclass(frozen=True, config=SECTION)

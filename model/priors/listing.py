@@ -45,6 +45,9 @@ _FILLS = {
     "mean": "the image's mean token",
     "neighbour": "random kept tokens of the image",
     "learned": "a learned token",
+    "noise": "themselves plus noise",
+    "donor": "another image's tokens",
+    "swap": "tokens from elsewhere in the image",
 }
 _PATTERNS = {"token": "single tokens", "segment": "runs", "stripe": "whole lines", "block": "squares"}
 
@@ -95,6 +98,43 @@ def _token_dropout() -> tuple[Option, ...]:
             "rate annealed from 0",
             segment | {"token_dropout.rate": {"from": 0.0, "to": 0.3, "shape": "cosine"}},
         ),
+        _option(
+            "segment-scheduled-matched",
+            "rate annealed from 0, its mean over training that of the constant rate",
+            segment
+            | {
+                "token_dropout.rate": {"from": 0.0, "to": 0.3, "shape": "cosine"},
+                "token_dropout.mean_rate": 0.2,
+            },
+        ),
+        _option(
+            "segment-scheduled-length",
+            "runs that grow during training",
+            segment | {"token_dropout.length": [2, {"from": 2.0, "to": 8.0}]},
+        ),
+        _option(
+            "segment-scheduled-strength",
+            "pseudo-anomalies that fade during training",
+            segment | {"token_dropout.fill": "swap", "token_dropout.strength": {"from": 1.0, "to": 0.2}},
+        ),
+    ]
+    options += [
+        _option(
+            f"segment-{fill}-half",
+            f"half of each cut token gives way to {_FILLS[fill]}",
+            segment | {"token_dropout.fill": fill, "token_dropout.strength": 0.5},
+        )
+        for fill in _FILLS
+    ]
+    options += [
+        _option(
+            "-".join(filter(None, (pattern, direction, "exact"))),
+            f"{_PATTERNS[pattern]}{f' {_ALONG[direction]}' if direction else ''}, "
+            "as many tokens of every image",
+            {"token_dropout.pattern": pattern, "token_dropout.budget": "exact"}
+            | ({"token_dropout.direction": direction} if direction else {}),
+        )
+        for pattern, direction in shapes
     ]
     return tuple(options)
 
@@ -187,7 +227,8 @@ def _bias() -> tuple[Option, ...]:
 
 
 TOKEN_DROPOUT: tuple[Option, ...] = _token_dropout()
-"""Prior A: every pattern x direction x fill, and one of each remaining switch."""
+"""Prior A: every pattern x direction x fill, every fill at half strength, every pattern x direction at
+an exact budget, and one of each remaining switch."""
 
 TAIL: tuple[Option, ...] = _tail()
 """Prior B: every form x scope x criterion x direction, and a schedule."""

@@ -33,9 +33,14 @@ PARTS: dict[str, st.SearchStrategy] = {
     "decoder.attention": st.sampled_from(["linear", "softmax"]),
     "token_dropout.pattern": st.sampled_from(["none", "token", "segment", "stripe", "block"]),
     "token_dropout.direction": st.sampled_from(["horizontal", "vertical", "both"]),
-    "token_dropout.fill": st.sampled_from(["zero", "mean", "neighbour", "learned"]),
+    "token_dropout.fill": st.sampled_from(
+        ["zero", "mean", "neighbour", "learned", "noise", "donor", "swap"]
+    ),
+    "token_dropout.strength": SCHEDULES,
+    "token_dropout.budget": st.sampled_from(["mean", "exact"]),
+    "token_dropout.mean_rate": st.sampled_from([None, 0.1]),
     "token_dropout.rate": SCHEDULES,
-    "token_dropout.length": st.sampled_from([[1, 1], [2, 3], [1, 4]]),
+    "token_dropout.length": st.sampled_from([[1, 1], [2, 3], [1, {"from": 2, "to": 4}]]),
     "token_dropout.site": st.sampled_from(["bottleneck_input", "decoder_input", "decoder_blocks"]),
     "tail.q": SCHEDULES,
     "tail.alpha": SCHEDULES,

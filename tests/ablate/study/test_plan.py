@@ -98,7 +98,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 
 def test_the_key_is_pinned() -> None:
-    assert key_of(ModelConfig()) == "5c9268044a491e6d703b"
+    assert key_of(ModelConfig()) == "15d254d4a3fdaeefb113"
     assert plan_of().runs[0].key == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",
@@ -140,6 +140,13 @@ OTHER_VALUES: dict[str, Any] = {
     "token_dropout.pattern": {"token_dropout.pattern": "segment"},
     "token_dropout.direction": {"token_dropout.pattern": "segment", "token_dropout.direction": "vertical"},
     "token_dropout.rate": {"token_dropout.pattern": "segment", "token_dropout.rate": 0.3},
+    "token_dropout.mean_rate": {
+        "token_dropout.pattern": "segment",
+        "token_dropout.rate": {"from": 0.0, "to": 0.4},
+        "token_dropout.mean_rate": 0.15,
+    },
+    "token_dropout.budget": {"token_dropout.pattern": "segment", "token_dropout.budget": "exact"},
+    "token_dropout.strength": {"token_dropout.pattern": "segment", "token_dropout.strength": 0.5},
     "token_dropout.length": {"token_dropout.pattern": "segment", "token_dropout.length": [1, 3]},
     "token_dropout.fill": {"token_dropout.pattern": "segment", "token_dropout.fill": "mean"},
     "token_dropout.rescale": {"token_dropout.pattern": "segment", "token_dropout.rescale": True},
@@ -254,6 +261,15 @@ EQUIVALENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
       "token_dropout.blocks": [3, 1, 3]},
      {"token_dropout.pattern": "token", "token_dropout.site": "decoder_blocks",
       "token_dropout.blocks": [1, 3]}),
+    ({"token_dropout.pattern": "segment", "token_dropout.length": [2, {"from": 5.6, "to": 6.4}]},
+     {"token_dropout.pattern": "segment"}),
+    ({"token_dropout.pattern": "stripe", "token_dropout.length": [2, {"from": 2, "to": 6}]},
+     {"token_dropout.pattern": "stripe"}),
+    ({"token_dropout.pattern": "segment", "token_dropout.rate": 0.4, "token_dropout.mean_rate": 0.2},
+     {"token_dropout.pattern": "segment"}),
+    ({"token_dropout.strength": 0.5, "token_dropout.budget": "exact"}, {}),
+    ({"token_dropout.pattern": "segment", "token_dropout.strength": {"from": 0.5, "to": 0.5}},
+     {"token_dropout.pattern": "segment", "token_dropout.strength": 0.5}),
     ({"bias.kernel": "gaussian", "bias.half_width": 2, "bias.direction": "both"}, {}),
     ({"bias.lambda": 0.2, "bias.blocks": [7, 6, 5, 4, 3, 2, 1, 0]}, {"bias.lambda": 0.2}),
     ({"bias.lambda": 0.2, "bias.blocks": [1, 0]}, {"bias.lambda": 0.2, "bias.blocks": [0, 1]}),
