@@ -27,7 +27,7 @@ Section = TypeVar("Section", bound="BottleneckConfig | TailConfig | TokenDropout
 
 _KNOBS: dict[type, tuple[str, ...]] = {
     BottleneckConfig: ("dropout",),
-    TailConfig: ("q", "alpha", "beta", "factor"),
+    TailConfig: ("q", "alpha", "beta", "factor", "background"),
     TokenDropoutConfig: ("rate", "strength"),
     BiasConfig: ("lambda_",),
 }
@@ -106,14 +106,19 @@ def _tail(config: TailConfig) -> TailConfig:
     """Prior B where all tokens are in the tail, or where only the distance ranks them."""
     default = TailConfig()
     if config.form == "masked":
+        if config.background == 1:  # all tokens carry the loss, whatever the tail
+            return replace(default, form=config.form, background=1.0)
         config = replace(config, factor=default.factor)
     elif config.q == 1 or config.factor == 1:  # nothing outside the tail, or treated alike there
         return replace(default, q=1.0)
+    else:
+        config = replace(config, background=default.background)
     if config.q == 1:  # every criterion selects every token, from the first iteration on
         config = replace(config, alpha=0.0, ramp=default.ramp)
     if config.alpha == 0:
         config = replace(
             config,
+            combine=default.combine,
             structure=default.structure,
             direction=default.direction,
             length=default.length,

@@ -48,6 +48,7 @@ class TailKnobs:
     alpha: float
     beta: float
     factor: float
+    background: float = 0.0
 
 
 def tail_knobs(config: TailConfig, iteration: int, progress: float) -> TailKnobs:
@@ -64,6 +65,7 @@ def tail_knobs(config: TailConfig, iteration: int, progress: float) -> TailKnobs
         alpha=value_at(config.alpha, progress),
         beta=value_at(config.beta, progress),
         factor=value_at(config.factor, progress),
+        background=value_at(config.background, progress),
     )
 
 
@@ -184,6 +186,7 @@ def train_step(
         alpha=tail.alpha,
         beta=tail.beta,
         factor=tail.factor,
+        background=tail.background,
     )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()

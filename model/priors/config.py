@@ -79,18 +79,24 @@ class TailConfig:
     """Tokens compete within the batch (reference) or within their image."""
     alpha: Share = 0.0
     """Weight of directional structure in the criterion: 0 = pixel by pixel, 1 = structure only."""
-    structure: Literal["box", "coherence"] = "box"
-    """Box mean along minus beta * box mean across, or structure-tensor coherence x alignment."""
+    combine: Literal["blend", "product", "intersect", "union"] = "blend"
+    """Distance and structure: mean of ranks, their product, distance inside a region that structure
+    proposes, or a share of the tail for each."""
+    structure: Literal["box", "line", "coherence"] = "box"
+    """Box mean along minus beta * box mean across, along minus beta * the rows beside (matched line
+    filter), or structure-tensor coherence x alignment."""
     direction: Direction = "horizontal"
     """Direction of the structure; vertical is the control; both takes the larger of the two."""
     length: Positive = 3
     """L: half-length of the box; it spans 2 L + 1 tokens."""
-    beta: Annotated[Knob, within(0, 10)] = 1.0
-    """Weight of the box mean across the direction."""
+    beta: Annotated[Knob, within(0, 10)] = 0.5
+    """Weight of what is subtracted: the box mean across, or the rows beside a line."""
     form: Literal["gradient", "masked"] = "gradient"
     """Scale gradients outside the tail (reference), or average the distance over the tail only."""
     factor: Share = 0.1
     """For ``form: gradient``: factor on gradients outside the tail."""
+    background: Share = 0.0
+    """For ``form: masked``: share of the loss that is the mean over all tokens; 0 = the tail alone."""
 
 
 @dataclass(frozen=True, config=SECTION)

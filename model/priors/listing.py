@@ -52,6 +52,13 @@ _FILLS = {
 _PATTERNS = {"token": "single tokens", "segment": "runs", "stripe": "whole lines", "block": "squares"}
 
 
+_COMBINATIONS = {
+    "product": "product of the ranks of distance and structure",
+    "intersect": "top distances inside a region that structure proposes",
+    "union": "a share of the tail for distance, one for structure",
+}
+
+
 def _option(name: str, description: str, values: Mapping[str, Any]) -> Option:
     return Option(name, description, MappingProxyType(dict(values)))
 
@@ -162,8 +169,28 @@ def _tail() -> tuple[Option, ...]:
             },
         )
         for form, scope, structure, direction, alpha in product(
-            ("gradient", "masked"), ("batch", "image"), ("box", "coherence"), _DIRECTIONS, (0.5, 1.0)
+            ("gradient", "masked"),
+            ("batch", "image"),
+            ("box", "line", "coherence"),
+            _DIRECTIONS,
+            (0.5, 1.0),
         )
+    ]
+    options += [
+        _option(
+            f"{scope}-{combine}-{alpha:g}",
+            f"{words} at alpha {alpha:g} per {scope}",
+            {"tail.combine": combine, "tail.scope": scope, "tail.alpha": alpha, "tail.ramp": 0},
+        )
+        for (combine, words), scope, alpha in product(_COMBINATIONS.items(), ("batch", "image"), (0.5, 1.0))
+    ]
+    options += [
+        _option(
+            f"masked-background-{background:g}",
+            f"all tokens carry {background:g} of the loss, the tail the rest",
+            {"tail.form": "masked", "tail.background": background, "tail.ramp": 0},
+        )
+        for background in (0.5, 1.0)
     ]
     options.append(
         _option(

@@ -226,7 +226,7 @@ def sample_mask(
     rule = (
         partial(_draw_exactly, _ARRIVALS[config.pattern])
         if config.budget == "exact"
-        else (_ISOTROPIC | _DIRECTIONAL)[config.pattern]
+        else {**_ISOTROPIC, **_DIRECTIONAL}[config.pattern]
     )
     draw = partial(rule, lengths, rate, batch)
     if config.pattern in _ISOTROPIC:

@@ -98,7 +98,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 
 def test_the_key_is_pinned() -> None:
-    assert key_of(ModelConfig()) == "15d254d4a3fdaeefb113"
+    assert key_of(ModelConfig()) == "5f3b40b88dc64d047195"
     assert plan_of().runs[0].key == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",
@@ -163,7 +163,9 @@ OTHER_VALUES: dict[str, Any] = {
     "tail.structure": {"tail.alpha": 0.5, "tail.structure": "coherence"},
     "tail.direction": {"tail.alpha": 0.5, "tail.direction": "vertical"},
     "tail.length": {"tail.alpha": 0.5, "tail.length": 5},
-    "tail.beta": {"tail.alpha": 0.5, "tail.beta": 0.5},
+    "tail.beta": {"tail.alpha": 0.5, "tail.beta": 0.7},
+    "tail.combine": {"tail.alpha": 0.5, "tail.combine": "union"},
+    "tail.background": {"tail.form": "masked", "tail.background": 0.2},
     "tail.form": {"tail.form": "masked"},
     "tail.factor": {"tail.factor": 0.2},
     "bias.lambda": {"bias.lambda": 0.2},
@@ -252,7 +254,7 @@ EQUIVALENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"token_dropout.pattern": "block"},
     ),
     (
-        {"tail.alpha": 0.5, "tail.structure": "coherence", "tail.beta": 0.5},
+        {"tail.alpha": 0.5, "tail.structure": "coherence", "tail.beta": 0.7},
         {"tail.alpha": 0.5, "tail.structure": "coherence"},
     ),
     ({"token_dropout.pattern": "segment", "token_dropout.rate": 0.0, "token_dropout.site": "decoder_blocks",
@@ -282,6 +284,9 @@ EQUIVALENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
      {"tail.q": 1}),
     ({"tail.factor": 1, "tail.q": 0.02}, {"tail.q": 1}),
     ({"tail.form": "masked", "tail.factor": 0.7}, {"tail.form": "masked"}),
+    ({"tail.combine": "union", "tail.structure": "line", "tail.background": 0.5}, {}),
+    ({"tail.form": "masked", "tail.background": 1, "tail.q": 0.02, "tail.alpha": 0.5},
+     {"tail.form": "masked", "tail.background": 1}),
     ({"bottleneck.dropout": 0, "bottleneck.noise": "gaussian"}, {"bottleneck.dropout": 0}),
     ({"decoder.attention": "softmax", "decoder.attention_eps": 1e-6}, {"decoder.attention": "softmax"}),
 ]  # fmt: skip
