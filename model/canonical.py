@@ -74,8 +74,13 @@ def _encoder(config: EncoderConfig) -> EncoderConfig:
 
 
 def _decoder(config: DecoderConfig) -> DecoderConfig:
-    """The denominator that ``attention_eps`` guards exists in linear attention only."""
-    return replace(config, attention_eps=0.0) if config.attention == "softmax" else config
+    """``attention_eps`` guards linear attention's denominator; no neighbour mask has no form."""
+    default = DecoderConfig()
+    if config.attention == "softmax":
+        config = replace(config, attention_eps=default.attention_eps)
+    if not config.neighbour_mask:
+        config = replace(config, neighbour_mask_form=default.neighbour_mask_form)
+    return config
 
 
 def _bottleneck(config: BottleneckConfig) -> BottleneckConfig:
@@ -130,9 +135,14 @@ def _tail(config: TailConfig) -> TailConfig:
 
 
 def _bias(config: BiasConfig, depth: int) -> BiasConfig:
-    """Prior C switched off, or its blocks in one spelling."""
-    if config.lambda_ == 0 or config.blocks == ():
-        return BiasConfig()
+    """Prior C switched off, what only a lambda or only a parameter has, its blocks in one spelling."""
+    default = BiasConfig()
+    if config.blocks == () or (config.lambda_ == 0 and config.relative == "none"):
+        return default
+    if config.lambda_ == 0:  # a table alone reaches along the whole line
+        config = replace(config, kernel=default.kernel, half_width=default.half_width)
+    if config.lambda_ != "learned" and config.relative == "none":
+        config = replace(config, lr_multiplier=default.lr_multiplier)
     if config.blocks is None:
         return config
     blocks = tuple(sorted(set(config.blocks)))

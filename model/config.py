@@ -134,6 +134,9 @@ class DecoderConfig:
     """Linear attention (elu + 1) is the paper's; softmax its alternative."""
     neighbour_mask: Annotated[int, Field(ge=0)] = 0
     """Forbid attention to the (odd) n x n neighbourhood of each token; 0 = off. Softmax only."""
+    neighbour_mask_form: Literal["zeroed", "masked"] = "zeroed"
+    """Forbidden weights are set to 0 after the softmax (the reference), or left out of it, so that
+    the others sum to 1."""
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     """Hidden width of a block's MLP over C."""
     attention_eps: Annotated[float, Field(ge=0)] = 0.0

@@ -42,7 +42,7 @@ class Dinomaly(nn.Module):
         heads = config.decoder.heads or encoder.heads
         if encoder.dim % heads:
             raise ConfigError(f"decoder.heads {heads} does not divide the encoder's width {encoder.dim}")
-        if config.recentre and not encoder.prefix:
+        if config.recentre and not (encoder.prefix and encoder.class_token):
             raise ConfigError(
                 f"recentre needs a class token, which encoder '{config.encoder.name}' does not have"
             )
@@ -55,7 +55,9 @@ class Dinomaly(nn.Module):
         self.bottleneck = Bottleneck(encoder.dim, config.bottleneck)
         biased = config.bias.blocks if config.bias.blocks is not None else range(config.decoder.depth)
         self.decoder = nn.ModuleList(
-            DecoderBlock(encoder.dim, heads, config.decoder, config.bias if i in biased else None)
+            DecoderBlock(
+                encoder.dim, heads, config.decoder, config.bias if i in biased else None, encoder.grid
+            )
             for i in range(config.decoder.depth)
         )
         dropout = config.token_dropout.matched(config.train.iterations)

@@ -50,7 +50,7 @@ class AbsentEncoder(Encoder):
     def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.dim, self.heads, self.prefix = shape.dim, shape.heads, shape.prefix
-        self.grid, self.layers = shape.grid, shape.layers
+        self.grid, self.layers, self.class_token = shape.grid, shape.layers, shape.class_token
 
     def forward(self, images: Tensor) -> list[Tensor]:  # noqa: ARG002
         """Refuses: there is nothing to encode with."""
@@ -66,11 +66,15 @@ class EncoderShape:
     prefix: int
     grid: tuple[int, int]
     layers: int
+    class_token: bool = True
+    """Whether the first prefix token is a class token."""
 
     @classmethod
     def of(cls, encoder: Encoder) -> EncoderShape:
         """Read off an encoder."""
-        return cls(encoder.dim, encoder.heads, encoder.prefix, encoder.grid, encoder.layers)
+        return cls(
+            encoder.dim, encoder.heads, encoder.prefix, encoder.grid, encoder.layers, encoder.class_token
+        )
 
     @property
     def tokens(self) -> int:
@@ -217,9 +221,11 @@ class _Header:
     layers: int
     torch: str
     device: str
+    class_token: bool = True
 
     def encoder_shape(self) -> EncoderShape:
-        return EncoderShape(self.dim, self.heads, self.prefix, (self.grid[0], self.grid[1]), self.layers)
+        grid = (self.grid[0], self.grid[1])
+        return EncoderShape(self.dim, self.heads, self.prefix, grid, self.layers, self.class_token)
 
 
 class _Loader:
@@ -289,6 +295,7 @@ class _Loader:
             layers=shape.layers,
             torch=torch.__version__,
             device=str(self.device),
+            class_token=shape.class_token,
         )
         pending = stem.with_name(f"{stem.name}.json.partial")
         pending.write_text(json.dumps(dataclasses.asdict(header), indent=1))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from model.config import ModelConfig, TailConfig
+from model.device import warn_of_emulation
 from model.dinomaly import Dinomaly
 from model.errors import CheckpointError, DivergedError, InterruptedRun, StorageError
 from model.features import Features
@@ -118,6 +119,7 @@ def fit(
     """
     device = torch.device(device)
     config = model.config
+    warn_of_emulation(config.train.precision, device)
     model.initialise(seed)
     model.to(device).train()
     trainable = [p for _, p in model.student()]
@@ -201,9 +203,9 @@ def learned_strengths(model: Dinomaly) -> dict[str, float]:
     """Current strength of each learned attention bias, by ``bias.lambda[block.head]``."""
     values: dict[str, float] = {}
     for i, attention in enumerate(model.attentions()):
-        if attention.learned:
-            strengths = torch.sigmoid(attention.lam_logit.detach()).tolist()
-            values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strengths)}
+        strength = attention.strength()
+        if isinstance(strength, Tensor):
+            values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strength.tolist())}
     return values
 
 

@@ -31,12 +31,13 @@ class Encoder(nn.Module):
     """What every encoder offers; parameters frozen, always in eval mode.
 
     Attributes: ``dim`` C, ``heads`` (for the decoder), ``prefix`` P, ``grid`` (H, W), ``layers`` (how
-    many token maps ``forward`` returns).
+    many token maps ``forward`` returns), ``class_token`` (whether the first of P is one).
     """
 
     dim: int
     heads: int
     prefix: int
+    class_token: bool = True
     grid: tuple[int, int]
     layers: int
 
@@ -68,6 +69,7 @@ class TimmEncoder(Encoder):
         attention = vit.blocks[0].attn
         self.heads = attention.num_heads
         self.prefix = vit.num_prefix_tokens
+        self.class_token = getattr(vit, "cls_token", None) is not None
         self.grid = tuple(vit.patch_embed.grid_size)
         self.layers = len(blocks)
         self.freeze()

@@ -111,5 +111,19 @@ class BiasConfig:
     """Reach w in tokens; ``row``: the whole line."""
     direction: Direction = "horizontal"
     """Which neighbours: of the row, of the column, or both (isotropic control)."""
+    rows: Annotated[int, Field(ge=0)] = 0
+    """Lines on either side that count as the token's own, for streaks thicker than a token."""
+    relative: Literal["none", "learned"] = "none"
+    """``learned``: a further factor per head and relative position within the lines, from 1."""
+    form: Literal["weights", "values"] = "weights"
+    """Attention weights are multiplied, or only the values they bring (the normaliser stays)."""
+    lr_multiplier: Annotated[float, Field(gt=0)] = 50.0
+    """Learning rate of a learned lambda or table, in logarithmic units, over the model's."""
     blocks: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     """Decoder blocks it acts in; all if not given."""
+
+    @model_validator(mode="after")
+    def _check(self) -> BiasConfig:
+        if self.rows and self.direction == "both":
+            raise ValueError("rows needs one direction: near a token, bands of rows and columns overlap")
+        return self

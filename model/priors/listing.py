@@ -242,14 +242,74 @@ def _bias() -> tuple[Option, ...]:
                 f"strength annealed from 0, {attention}",
                 base | {"bias.lambda": {"from": 0.0, "to": 0.5}},
             ),
+            _option(
+                f"{attention}-relative",
+                f"a learned factor per head and distance, {attention}",
+                base | {"bias.relative": "learned"},
+            ),
+            _option(
+                f"{attention}-relative-both-learned",
+                f"learned strengths and factors per distance {_ALONG['both']}, {attention}",
+                base | {"bias.lambda": "learned", "bias.relative": "learned", "bias.direction": "both"},
+            ),
         ]
-    options.append(
-        _option(
-            "softmax-neighbour_mask",
-            "with the neighbour mask on top, softmax",
-            {"decoder.attention": "softmax", "decoder.neighbour_mask": 3, "bias.lambda": 0.5},
+        options += [
+            _option(
+                f"{attention}-rows-{rows}-{direction}",
+                f"{rows} lines on either side count as one's own {_ALONG[direction]}, {attention}",
+                base
+                | {
+                    "bias.lambda": 0.5,
+                    "bias.kernel": "triangle",
+                    "bias.half_width": 3,
+                    "bias.rows": rows,
+                    "bias.direction": direction,
+                },
+            )
+            for rows, direction in product((1, 2), ("horizontal", "vertical"))
+        ]
+        options.append(
+            _option(
+                f"{attention}-rows-relative-learned",
+                f"learned strengths and factors per distance within three rows, {attention}",
+                base | {"bias.lambda": "learned", "bias.relative": "learned", "bias.rows": 1},
+            )
         )
-    )
+        options += [
+            _option(
+                f"{attention}-values-{direction}",
+                f"values weakened {_ALONG[direction]}, the normaliser kept, {attention}",
+                base | {"bias.lambda": 0.5, "bias.form": "values", "bias.direction": direction},
+            )
+            for direction in _DIRECTIONS
+        ]
+        options.append(
+            _option(
+                f"{attention}-values-rows-relative-learned",
+                f"the same with all that can be learned, within three rows, {attention}",
+                base
+                | {
+                    "bias.lambda": "learned",
+                    "bias.relative": "learned",
+                    "bias.rows": 1,
+                    "bias.form": "values",
+                },
+            )
+        )
+    options += [
+        _option(
+            f"softmax-neighbour_mask-{form}-{bias_form}",
+            f"with the neighbour mask ({form}) on top, {bias_form} weakened, softmax",
+            {
+                "decoder.attention": "softmax",
+                "decoder.neighbour_mask": 3,
+                "decoder.neighbour_mask_form": form,
+                "bias.lambda": 0.5,
+                "bias.form": bias_form,
+            },
+        )
+        for form, bias_form in product(("zeroed", "masked"), ("weights", "values"))
+    ]
     return tuple(options)
 
 
@@ -261,4 +321,5 @@ TAIL: tuple[Option, ...] = _tail()
 """Prior B: every form x scope x criterion x direction, and a schedule."""
 
 BIAS: tuple[Option, ...] = _bias()
-"""Prior C: every attention x kernel x half-width x direction, and full, learned and scheduled."""
+"""Prior C: every attention x kernel x half-width x direction; full, learned and scheduled strengths;
+tables, bands of rows and the form ``values``; both neighbour masks."""

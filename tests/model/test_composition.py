@@ -54,6 +54,10 @@ PARTS: dict[str, st.SearchStrategy] = {
     "bias.kernel": st.sampled_from(["box", "triangle", "gaussian"]),
     "bias.half_width": st.sampled_from([1, 3, "row"]),
     "bias.direction": st.sampled_from(["horizontal", "vertical", "both"]),
+    "bias.form": st.sampled_from(["weights", "values"]),
+    "bias.rows": st.sampled_from([0, 1]),
+    "bias.relative": st.sampled_from(["none", "learned"]),
+    "decoder.neighbour_mask_form": st.sampled_from(["zeroed", "masked"]),
     "bias.blocks": st.sampled_from([None, [0], [1, 3]]),
     "train.precision": st.sampled_from(["float32", "bfloat16"]),
 }
@@ -67,6 +71,10 @@ def complete(chosen: dict) -> dict:
         chosen["token_dropout.rescale"] = True
     if chosen["decoder.attention"] == "softmax":
         chosen["decoder.neighbour_mask"] = 3
+    if chosen["bias.lambda"] == 1.0:  # a factor of 0 leaves a table no gradient
+        chosen["bias.relative"] = "none"
+    if chosen["bias.direction"] == "both":
+        chosen["bias.rows"] = 0
     if chosen["decoder.attention"] == "linear" and chosen["train.precision"] == "bfloat16":
         chosen["decoder.attention_eps"] = 1e-6
     return chosen

@@ -98,7 +98,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 
 def test_the_key_is_pinned() -> None:
-    assert key_of(ModelConfig()) == "5f3b40b88dc64d047195"
+    assert key_of(ModelConfig()) == "d3e038b286afab267513"
     assert plan_of().runs[0].key == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",
@@ -135,6 +135,11 @@ OTHER_VALUES: dict[str, Any] = {
     "decoder.heads": {"decoder.heads": 6},
     "decoder.attention": {"decoder.attention": "softmax"},
     "decoder.neighbour_mask": {"decoder.attention": "softmax", "decoder.neighbour_mask": 3},
+    "decoder.neighbour_mask_form": {
+        "decoder.attention": "softmax",
+        "decoder.neighbour_mask": 3,
+        "decoder.neighbour_mask_form": "masked",
+    },
     "decoder.mlp_ratio": {"decoder.mlp_ratio": 2.0},
     "decoder.attention_eps": {"decoder.attention_eps": 1e-6},
     "token_dropout.pattern": {"token_dropout.pattern": "segment"},
@@ -172,6 +177,10 @@ OTHER_VALUES: dict[str, Any] = {
     "bias.kernel": {"bias.lambda": 0.2, "bias.kernel": "triangle"},
     "bias.half_width": {"bias.lambda": 0.2, "bias.half_width": 3},
     "bias.direction": {"bias.lambda": 0.2, "bias.direction": "vertical"},
+    "bias.form": {"bias.lambda": 0.2, "bias.form": "values"},
+    "bias.rows": {"bias.lambda": 0.2, "bias.rows": 1},
+    "bias.relative": {"bias.relative": "learned"},
+    "bias.lr_multiplier": {"bias.lambda": "learned", "bias.lr_multiplier": 10.0},
     "bias.blocks": {"bias.lambda": 0.2, "bias.blocks": [0]},
     "train.iterations": {"train.iterations": 9},
     "train.batch_size": {"train.batch_size": 4},
@@ -276,6 +285,11 @@ EQUIVALENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"bias.lambda": 0.2, "bias.blocks": [7, 6, 5, 4, 3, 2, 1, 0]}, {"bias.lambda": 0.2}),
     ({"bias.lambda": 0.2, "bias.blocks": [1, 0]}, {"bias.lambda": 0.2, "bias.blocks": [0, 1]}),
     ({"bias.lambda": 0.2, "bias.blocks": []}, {}),
+    ({"bias.form": "values", "bias.rows": 2, "bias.lr_multiplier": 3.0}, {}),
+    ({"bias.lambda": 0.2, "bias.lr_multiplier": 3.0}, {"bias.lambda": 0.2}),
+    ({"bias.relative": "learned", "bias.kernel": "triangle", "bias.half_width": 2},
+     {"bias.relative": "learned"}),
+    ({"decoder.neighbour_mask_form": "masked"}, {}),
     ({"bias.lambda": {"from": 0, "to": 0, "shape": "cosine"}}, {}),
     ({"tail.structure": "coherence", "tail.direction": "vertical", "tail.length": 9, "tail.beta": 0}, {}),
     ({"tail.q": {"from": 1, "to": 0.1, "shape": "constant"}}, {}),
