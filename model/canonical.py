@@ -22,6 +22,7 @@ from model.config import (
     knobs_of,
 )
 from model.encoders.build import entry_of
+from model.priors.schedule import lengths_at
 
 
 def canonical(config: ModelConfig) -> ModelConfig:
@@ -31,13 +32,14 @@ def canonical(config: ModelConfig) -> ModelConfig:
     ``canonical(canonical(c)) == canonical(c)``. What only concerns resources (``cache.budget_gb``,
     ``train.checkpoint_every``) is left as it is: a run needs it, its key does not.
     """
-    config = _steady(config)
+    matched = config.token_dropout.matched(config.train.iterations)
+    config = _steady(replace(config, token_dropout=matched))
     return replace(
         config,
         encoder=_encoder(config.encoder),
         decoder=_decoder(config.decoder),
         bottleneck=_bottleneck(config.bottleneck),
-        token_dropout=_token_dropout(config.token_dropout),
+        token_dropout=_token_dropout(config.token_dropout, config.train.iterations),
         tail=_tail(config.tail),
         bias=_bias(config.bias, config.decoder.depth),
     )
@@ -70,8 +72,13 @@ def _encoder(config: EncoderConfig) -> EncoderConfig:
 
 
 def _decoder(config: DecoderConfig) -> DecoderConfig:
-    """The denominator that ``attention_eps`` guards exists in linear attention only."""
-    return replace(config, attention_eps=0.0) if config.attention == "softmax" else config
+    """``attention_eps`` guards linear attention's denominator; no neighbour mask has no form."""
+    default = DecoderConfig()
+    if config.attention == "softmax":
+        config = replace(config, attention_eps=default.attention_eps)
+    if not config.neighbour_mask:
+        config = replace(config, neighbour_mask_form=default.neighbour_mask_form)
+    return config
 
 
 def _bottleneck(config: BottleneckConfig) -> BottleneckConfig:
@@ -79,10 +86,11 @@ def _bottleneck(config: BottleneckConfig) -> BottleneckConfig:
     return replace(config, noise="dropout") if config.dropout == 0 else config
 
 
-def _token_dropout(config: TokenDropoutConfig) -> TokenDropoutConfig:
+def _token_dropout(config: TokenDropoutConfig, iterations: int) -> TokenDropoutConfig:
     """Prior A switched off, or what its pattern has not: a length, a direction.
 
-    A learned fill is a parameter even at rate 0, so it stays. Blocks are a set.
+    A learned fill is a parameter even at rate 0, so it stays. Blocks are a set; a length that rounds
+    to the same tokens throughout is a number.
     """
     default = TokenDropoutConfig()
     if config.pattern == "none" or (config.rate == 0 and config.fill != "learned"):
@@ -91,6 +99,9 @@ def _token_dropout(config: TokenDropoutConfig) -> TokenDropoutConfig:
         config = replace(config, length=default.length)
     if config.pattern in ("token", "block"):
         config = replace(config, direction=default.direction)
+    if any(isinstance(length, Schedule) for length in config.length):
+        course = {lengths_at(config.length, i / iterations) for i in range(iterations)}
+        config = replace(config, length=course.pop()) if len(course) == 1 else config
     return replace(config, blocks=tuple(sorted(set(config.blocks))))
 
 
@@ -98,14 +109,19 @@ def _tail(config: TailConfig) -> TailConfig:
     """Prior B where all tokens are in the tail, or where only the distance ranks them."""
     default = TailConfig()
     if config.form == "masked":
+        if config.background == 1:  # all tokens carry the loss, whatever the tail
+            return replace(default, form=config.form, background=1.0)
         config = replace(config, factor=default.factor)
     elif config.q == 1 or config.factor == 1:  # nothing outside the tail, or treated alike there
         return replace(default, q=1.0)
+    else:
+        config = replace(config, background=default.background)
     if config.q == 1:  # every criterion selects every token, from the first iteration on
         config = replace(config, alpha=0.0, ramp=default.ramp)
     if config.alpha == 0:
         config = replace(
             config,
+            combine=default.combine,
             structure=default.structure,
             direction=default.direction,
             length=default.length,
@@ -117,9 +133,14 @@ def _tail(config: TailConfig) -> TailConfig:
 
 
 def _bias(config: BiasConfig, depth: int) -> BiasConfig:
-    """Prior C switched off, or its blocks in one spelling."""
-    if config.lambda_ == 0 or config.blocks == ():
-        return BiasConfig()
+    """Prior C switched off, what only a lambda or only a parameter has, its blocks in one spelling."""
+    default = BiasConfig()
+    if config.blocks == () or (config.lambda_ == 0 and config.relative == "none"):
+        return default
+    if config.lambda_ == 0:  # a table alone reaches along the whole line
+        config = replace(config, kernel=default.kernel, half_width=default.half_width)
+    if config.lambda_ != "learned" and config.relative == "none":
+        config = replace(config, lr_multiplier=default.lr_multiplier)
     if config.blocks is None:
         return config
     blocks = tuple(sorted(set(config.blocks)))

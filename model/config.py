@@ -16,63 +16,31 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass
 
-SECTION = ConfigDict(
-    extra="forbid", use_attribute_docstrings=True, populate_by_name=True, allow_inf_nan=False
-)
+from model.knobs import SECTION, Knob, Positive, Schedule, Shape, within
+from model.priors.config import BiasConfig, Direction, TailConfig, TokenDropoutConfig
 
-Direction = Literal["horizontal", "vertical", "both"]
-Shape = Literal["constant", "linear", "cosine", "exponential", "step"]
-
-
-@dataclass(frozen=True, config=SECTION)
-class Schedule:
-    """A knob's value over training progress in [0, 1] (prior A2); inference uses the final value."""
-
-    from_: Annotated[float, Field(alias="from")]
-    """Value up to ``begin``."""
-    to: float
-    """Value from ``end`` on."""
-    shape: Shape = "linear"
-    """How it moves between: ``step`` jumps half-way; ``constant`` is ``to`` throughout."""
-    begin: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Progress at which it starts to move."""
-    end: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Progress at which it has arrived."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Schedule:
-        if self.end < self.begin:
-            raise ValueError(f"schedule ends ({self.end}) before it begins ({self.begin})")
-        if self.shape == "exponential" and (self.from_ <= 0 or self.to <= 0):
-            raise ValueError(f"an exponential schedule needs positive ends, got {self.from_} and {self.to}")
-        return self
-
-
-def _within(low: float, high: float, *, open_low: bool = False) -> Any:
-    """Validator of a knob: each value it can take lies in [low, high] (or (low, high])."""
-    bracket = "(" if open_low else "["
-
-    def check(value: Any) -> Any:
-        ends = (value.from_, value.to) if isinstance(value, Schedule) else (value,)
-        for end in ends:
-            if isinstance(end, (int, float)) and not (
-                (low < end if open_low else low <= end) and end <= high
-            ):
-                raise ValueError(f"{end:g} is outside the allowed range {bracket}{low:g}, {high:g}]")
-        return value
-
-    return AfterValidator(check)
+__all__ = [
+    "BiasConfig",
+    "BottleneckConfig",
+    "CacheConfig",
+    "DecoderConfig",
+    "Direction",
+    "EncoderConfig",
+    "ImageConfig",
+    "Knob",
+    "ModelConfig",
+    "Schedule",
+    "ScoreConfig",
+    "Shape",
+    "TailConfig",
+    "TokenDropoutConfig",
+    "TrainConfig",
+    "build_config",
+    "dump_config",
+]
 
 
 def _size(value: Any) -> Any:
@@ -83,9 +51,6 @@ def _size(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Knob = float | Schedule
-Share = Annotated[Knob, _within(0, 1)]
-Positive = Annotated[int, Field(ge=1)]
 Size = Annotated[
     tuple[Positive, Positive],
     BeforeValidator(_size),
@@ -149,7 +114,7 @@ class EncoderConfig:
 class BottleneckConfig:
     """The noisy bottleneck: an MLP C -> ratio*C -> C with noise at input, hidden and output."""
 
-    dropout: Annotated[Knob, _within(0, 0.99)] = 0.2
+    dropout: Annotated[Knob, within(0, 0.99)] = 0.2
     """Dropout rate, or for ``noise: gaussian`` the noise's sd relative to the activations' sd."""
     noise: Literal["dropout", "gaussian"] = "dropout"
     """Kind of noise."""
@@ -169,6 +134,9 @@ class DecoderConfig:
     """Linear attention (elu + 1) is the paper's; softmax its alternative."""
     neighbour_mask: Annotated[int, Field(ge=0)] = 0
     """Forbid attention to the (odd) n x n neighbourhood of each token; 0 = off. Softmax only."""
+    neighbour_mask_form: Literal["zeroed", "masked"] = "zeroed"
+    """Forbidden weights are set to 0 after the softmax (the reference), or left out of it, so that
+    the others sum to 1."""
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     """Hidden width of a block's MLP over C."""
     attention_eps: Annotated[float, Field(ge=0)] = 0.0
@@ -181,80 +149,6 @@ class DecoderConfig:
         if self.neighbour_mask and self.neighbour_mask % 2 == 0:
             raise ValueError(f"neighbour_mask must be odd, got {self.neighbour_mask}")
         return self
-
-
-@dataclass(frozen=True, config=SECTION)
-class TokenDropoutConfig:
-    """Prior A: patch tokens are cut along a direction, in training only."""
-
-    pattern: Literal["none", "token", "segment", "stripe", "block"] = "none"
-    """i.i.d. tokens, runs of random length (the proposal), whole lines, or squares (DropBlock)."""
-    direction: Direction = "horizontal"
-    """Along which axis segments and stripes run; ``both``: each image draws one axis."""
-    rate: Annotated[Knob, _within(0, 0.95)] = 0.2
-    """Expected fraction dropped, the same at every grid position for every pattern."""
-    length: tuple[Positive, Positive] = (2, 6)
-    """Shortest and longest segment, or smallest and largest block side, in tokens."""
-    fill: Literal["zero", "mean", "neighbour", "learned"] = "zero"
-    """What replaces a cut token: zeros, the image's mean token, shuffled kept tokens, a parameter."""
-    rescale: bool = False
-    """Inverted-dropout rescaling of kept tokens (``fill: zero`` only)."""
-    site: Literal["bottleneck_input", "decoder_input", "decoder_blocks"] = "decoder_input"
-    """Where the tokens are cut."""
-    blocks: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    """For ``site: decoder_blocks``: before which decoder blocks (each draws its own mask)."""
-
-    @model_validator(mode="after")
-    def _check(self) -> TokenDropoutConfig:
-        if self.length[0] > self.length[1]:
-            raise ValueError(f"length must be [shortest, longest], got {list(self.length)}")
-        if self.rescale and self.fill != "zero":
-            raise ValueError(f"rescale applies to fill: zero only, got fill: {self.fill}")
-        if (self.site == "decoder_blocks") != bool(self.blocks):
-            raise ValueError("site: decoder_blocks and a non-empty blocks list go together")
-        return self
-
-
-@dataclass(frozen=True, config=SECTION)
-class TailConfig:
-    """Prior B: which tokens the loss's tail holds, in training only."""
-
-    q: Annotated[Knob, _within(0, 1, open_low=True)] = 0.1
-    """Fraction of tokens in the tail; the reference's p = 0.9 is q = 0.1; 1 = no mining."""
-    ramp: Annotated[int, Field(ge=0)] = 1000
-    """Iterations over which the tail shrinks linearly from all tokens to q."""
-    scope: Literal["batch", "image"] = "batch"
-    """Tokens compete within the batch (reference) or within their image."""
-    alpha: Share = 0.0
-    """Weight of directional structure in the criterion: 0 = pixel by pixel, 1 = structure only."""
-    structure: Literal["box", "coherence"] = "box"
-    """Box mean along minus beta * box mean across, or structure-tensor coherence x alignment."""
-    direction: Direction = "horizontal"
-    """Direction of the structure; vertical is the control; both takes the larger of the two."""
-    length: Positive = 3
-    """L: half-length of the box; it spans 2 L + 1 tokens."""
-    beta: Annotated[Knob, _within(0, 10)] = 1.0
-    """Weight of the box mean across the direction."""
-    form: Literal["gradient", "masked"] = "gradient"
-    """Scale gradients outside the tail (reference), or average the distance over the tail only."""
-    factor: Share = 0.1
-    """For ``form: gradient``: factor on gradients outside the tail."""
-
-
-@dataclass(frozen=True, config=SECTION)
-class BiasConfig:
-    """Prior C: attention between tokens of one row (or column) is weakened."""
-
-    lambda_: Annotated[Knob | Literal["learned"], _within(0, 1), Field(alias="lambda")] = 0.0
-    """Strength in [0, 1], a schedule, or ``learned`` (one per head); 0 = the plain block."""
-    kernel: Literal["box", "triangle", "gaussian"] = "box"
-    """How the weakening falls off with distance along the line."""
-    half_width: Positive | Literal["row"] = "row"
-    """Reach w in tokens; ``row``: the whole line."""
-    direction: Direction = "horizontal"
-    """Which neighbours: of the row, of the column, or both (isotropic control)."""
-    blocks: tuple[Annotated[int, Field(ge=0)], ...] | None = None
-    """Decoder blocks it acts in; all if not given."""
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -358,6 +252,15 @@ class ModelConfig:
             raise ValueError(
                 f"groups: dense pairs layers one to one, but encoder.blocks has {layers} "
                 f"and decoder.depth is {depth}"
+            )
+        dropout = self.token_dropout
+        try:
+            dropout.matched(self.train.iterations)
+        except ValueError as error:
+            raise ValueError(f"token_dropout.mean_rate {dropout.mean_rate} scales rate too far") from error
+        if dropout.pattern != "none" and dropout.fill == "donor" and self.train.batch_size == 1:
+            raise ValueError(
+                "token_dropout.fill: donor takes tokens of another image: train.batch_size > 1"
             )
         for path, blocks in (
             ("token_dropout.blocks", self.token_dropout.blocks),

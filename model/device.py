@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
 from model.errors import ConfigError
@@ -22,3 +24,23 @@ def check_device(name: str) -> str:
             hint="ablate doctor lists the devices; --device cpu needs none",
         ) from error
     return name
+
+
+def warn_of_emulation(precision: str, device: torch.device) -> None:
+    """Warn, in one line, where ``train.precision: bfloat16`` only costs time.
+
+    A CPU without bfloat16 instructions computes the same numbers by detours, slower than in float32.
+    """
+    if precision != "bfloat16" or device.type != "cpu" or _has_bfloat16():
+        return
+    warnings.warn(
+        "train.precision: bfloat16 on a CPU without bfloat16 instructions is slower than float32",
+        stacklevel=2,
+    )
+
+
+def _has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices natively."""
+    if torch.backends.cpu.get_cpu_capability() == "AVX512":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

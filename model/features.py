@@ -200,9 +200,11 @@ class _Header:
     layers: int
     torch: str
     device: str
+    class_token: bool = True
 
     def encoder_shape(self) -> EncoderShape:
-        return EncoderShape(self.dim, self.heads, self.prefix, (self.grid[0], self.grid[1]), self.layers)
+        grid = (self.grid[0], self.grid[1])
+        return EncoderShape(self.dim, self.heads, self.prefix, grid, self.layers, self.class_token)
 
 
 class _Loader:
@@ -269,6 +271,7 @@ class _Loader:
             layers=shape.layers,
             torch=torch.__version__,
             device=str(self.device),
+            class_token=shape.class_token,
         )
         pending = stem.with_name(f"{stem.name}.json.partial")
         pending.write_text(json.dumps(dataclasses.asdict(header), indent=1))

@@ -18,8 +18,8 @@ from model.config import TailConfig
 from model.priors.geometry import in_single_precision
 from model.priors.tail import tail_mask, tail_size
 
-Form = Callable[[Tensor, Tensor, Callable[[Tensor], Tensor], float], Tensor]
-"""(en, de [B, C, H, W], tail of a distance map, factor) -> scalar loss of one group."""
+Form = Callable[[Tensor, Tensor, Callable[[Tensor], Tensor], float, float], Tensor]
+"""(en, de [B, C, H, W], tail of a distance map, factor, background) -> scalar loss of one group."""
 
 
 def distance(en: Tensor, de: Tensor) -> Tensor:
@@ -44,7 +44,9 @@ class _ScaleGradient(torch.autograd.Function):
         return gradient * weight, None
 
 
-def _gradient_form(en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], factor: float) -> Tensor:
+def _gradient_form(
+    en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], factor: float, _background: float
+) -> Tensor:
     """The reference's: the cosine of whole maps; tokens outside the tail pull with ``factor``."""
     if factor != 1:
         with torch.no_grad():
@@ -56,11 +58,16 @@ def _gradient_form(en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], fac
     return (1 - F.cosine_similarity(en.flatten(1), de.flatten(1), dim=1)).mean()
 
 
-def _masked_form(en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], _factor: float) -> Tensor:
-    """Mean token distance over the tail alone; the other tokens have no gradient."""
+def _masked_form(
+    en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], _factor: float, background: float
+) -> Tensor:
+    """Mean token distance: (1 - background) of it over the tail, ``background`` over all tokens."""
     d = distance(en, de)
+    if background == 1:
+        return d.mean()
     inside = tail(d.detach())
-    return torch.where(inside, d, 0.0).sum() / inside.sum()
+    of_tail = torch.where(inside, d, 0.0).sum() / inside.sum()
+    return (1 - background) * of_tail + background * d.mean() if background else of_tail
 
 
 _FORMS: Mapping[str, Form] = MappingProxyType({"gradient": _gradient_form, "masked": _masked_form})
@@ -86,11 +93,13 @@ class LooseLoss:
         alpha: float,
         beta: float,
         factor: float,
+        background: float = 0.0,
     ) -> Tensor:
         """Scalar loss of G pairs of maps [B, C, H, W]; no gradient reaches ``en``.
 
         q, alpha, beta: the tail's current values, see :func:`model.priors.tail.tail_mask`.
         factor: on the gradient at tokens outside the tail (``form: gradient`` only).
+        background: share of the mean over all tokens (``form: masked`` only).
         Raises ``ValueError`` if the numbers of encoder and decoder maps differ or are zero.
         """
         if len(en) != len(de) or not en:
@@ -101,5 +110,5 @@ class LooseLoss:
                 return torch.ones_like(d, dtype=torch.bool)
             return tail_mask(d, q, alpha, beta, self.config)
 
-        losses = [self._form(a.detach(), b, tail, factor) for a, b in zip(en, de, strict=True)]
+        losses = [self._form(a.detach(), b, tail, factor, background) for a, b in zip(en, de, strict=True)]
         return torch.stack(losses).mean()

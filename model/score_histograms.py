@@ -25,7 +25,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from model.errors import DataError
-from model.metrics import LIMITS, PIXEL_METRICS, Regions
+from model.metric_names import PIXEL_METRICS
+from model.metrics import LIMITS
+from model.regions import Regions
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -202,7 +204,7 @@ def count_scores(
     ----------
     maps: [n, h, w] anomaly maps; higher = more anomalous.
     masks: [n, h, w]; nonzero = defect.
-    regions: ``model.metrics.regions(masks)``.
+    regions: ``model.regions.label_regions(masks)``.
     bins: at most so many.
 
     Raises

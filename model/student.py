@@ -43,7 +43,7 @@ class Student(nn.Module):
         heads = config.decoder.heads or shape.heads
         if shape.dim % heads:
             raise ConfigError(f"decoder.heads {heads} does not divide the encoder's width {shape.dim}")
-        if config.recentre and not shape.prefix:
+        if config.recentre and not (shape.prefix and shape.class_token):
             raise ConfigError(
                 f"recentre needs a class token, which encoder '{config.encoder.name}' does not have"
             )
@@ -54,10 +54,11 @@ class Student(nn.Module):
         self.bottleneck = Bottleneck(shape.dim, config.bottleneck)
         biased = config.bias.blocks if config.bias.blocks is not None else range(config.decoder.depth)
         self.decoder = nn.ModuleList(
-            DecoderBlock(shape.dim, heads, config.decoder, config.bias if i in biased else None)
+            DecoderBlock(shape.dim, heads, config.decoder, config.bias if i in biased else None, shape.grid)
             for i in range(config.decoder.depth)
         )
-        self.token_dropout = TokenDropout(config.token_dropout, shape.dim)
+        dropout = config.token_dropout.matched(config.train.iterations)
+        self.token_dropout = TokenDropout(dropout, shape.dim)
         shares = torch.tensor([len(group) / shape.layers for group in config.splits(shape.layers)])
         self.register_buffer("layer_shares", shares, persistent=False)
         self.layer_shares: Tensor
@@ -96,9 +97,7 @@ class Student(nn.Module):
         config = self.config
         self.bottleneck.rate = value_at(config.bottleneck.dropout, progress)
         values = {"bottleneck.dropout": self.bottleneck.rate}
-        if config.token_dropout.pattern != "none":
-            self.token_dropout.rate = value_at(config.token_dropout.rate, progress)
-            values["token_dropout.rate"] = self.token_dropout.rate
+        values |= self.token_dropout.set_progress(progress)
         strength: Knob | Literal["learned"] = config.bias.lambda_
         if strength != "learned":
             lam = value_at(strength, progress)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from model.config import ModelConfig, TailConfig
+from model.device import warn_of_emulation
 from model.errors import CheckpointError, DivergedError, InterruptedRun, StorageError
 from model.features import Features
 from model.files import replacing
@@ -49,6 +50,7 @@ class TailKnobs:
     alpha: float
     beta: float
     factor: float
+    background: float = 0.0
 
 
 def tail_knobs(config: TailConfig, iteration: int, progress: float) -> TailKnobs:
@@ -65,6 +67,7 @@ def tail_knobs(config: TailConfig, iteration: int, progress: float) -> TailKnobs
         alpha=value_at(config.alpha, progress),
         beta=value_at(config.beta, progress),
         factor=value_at(config.factor, progress),
+        background=value_at(config.background, progress),
     )
 
 
@@ -117,6 +120,7 @@ def fit(
     """
     device = torch.device(device)
     config = student.config
+    warn_of_emulation(config.train.precision, device)
     student.initialise(seed)
     student.to(device).train()
     optimiser = StableAdamW(
@@ -184,6 +188,7 @@ def train_step(
         alpha=tail.alpha,
         beta=tail.beta,
         factor=tail.factor,
+        background=tail.background,
     )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -198,9 +203,9 @@ def learned_strengths(student: Student) -> dict[str, float]:
     """Current strength of each learned attention bias, by ``bias.lambda[block.head]``."""
     values: dict[str, float] = {}
     for i, attention in enumerate(student.attentions()):
-        if attention.learned:
-            strengths = torch.sigmoid(attention.lam_logit.detach()).tolist()
-            values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strengths)}
+        strength = attention.strength()
+        if isinstance(strength, Tensor):
+            values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strength.tolist())}
     return values
 
 

@@ -23,6 +23,8 @@ class EncoderShape:
     """(H, W)."""
     layers: int
     """How many token maps the encoder returns."""
+    class_token: bool = True
+    """Whether the first prefix token is a class token."""
 
     @property
     def tokens(self) -> int:
@@ -34,7 +36,7 @@ class Encoder(nn.Module):
     """What every encoder offers; parameters frozen, always in eval mode.
 
     Attributes: ``dim`` C, ``heads`` (for the decoder), ``prefix`` P, ``grid`` (H, W), ``layers`` (how
-    many token maps ``forward`` returns).
+    many token maps ``forward`` returns), ``class_token`` (whether the first of P is one).
     """
 
     dim: int
@@ -42,11 +44,12 @@ class Encoder(nn.Module):
     prefix: int
     grid: tuple[int, int]
     layers: int
+    class_token: bool = True
 
     @property
     def shape(self) -> EncoderShape:
         """The attributes as one record."""
-        return EncoderShape(self.dim, self.heads, self.prefix, self.grid, self.layers)
+        return EncoderShape(self.dim, self.heads, self.prefix, self.grid, self.layers, self.class_token)
 
     def train(self, mode: bool = True) -> Encoder:  # noqa: ARG002 - a frozen encoder has one mode
         """Stay in eval mode whatever the enclosing module does."""

@@ -41,6 +41,7 @@ class TimmEncoder(Encoder):
         attention = vit.blocks[0].attn
         self.heads = attention.num_heads
         self.prefix = vit.num_prefix_tokens
+        self.class_token = getattr(vit, "cls_token", None) is not None
         self.grid = tuple(vit.patch_embed.grid_size)
         self.layers = len(blocks)
         self.freeze()

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from model.config import Direction
+from model.priors.config import Direction
 
 Grid = tuple[int, int]
 """(H, W): rows and columns of the patch grid."""

@@ -1,186 +1,121 @@
 """Prior A: patch tokens are cut along a direction, in training only.
 
 If normal appearance can be rebuilt with parts of a row missing, the decoder cannot lean on copying
-along that row. The pattern is the proposal, the amount is not: every pattern drops the same expected
-fraction at every grid position, borders and corners included (*matched budget*), so that a study
-compares structure. To that end segments and blocks start before the border as well, and the
-probability of a start is solved from the closed form of survival rather than tuned.
+along that row. Filled with noise, or with tokens from elsewhere, a cut is a *pseudo-anomaly* shaped
+like a broken streak, which the decoder learns to restore.
 
-All randomness comes from one ``torch.Generator`` of its own and the number of values drawn depends
-on neither rate nor fill: switching this prior on shifts no other stream, and variants that differ in
-rate or fill have aligned draws.
+All randomness comes from one ``torch.Generator`` of its own, and the number of values drawn from it
+depends on neither rate, fill nor strength: switching this prior on shifts no other stream, and
+variants that differ in those have aligned draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from dataclasses import dataclass
 from types import MappingProxyType
 
-import numpy as np
 import torch
-from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from model.config import TokenDropoutConfig
-from model.priors.geometry import TRANSPOSED, Grid, check_tokens, oriented
-from model.priors.schedule import value_at
-
-Draw = Callable[[TokenDropoutConfig, float, int, Grid, torch.Generator], Tensor]
-"""(config, rate, B, grid, generator) -> bool [B, H, W] for the horizontal direction."""
-
-Fill = Callable[["TokenDropout", Tensor, Tensor, Tensor], Tensor]
-"""(module, patches [B, N, C], dropped [B, N], uniform [B, N]) -> replacements, broadcastable."""
+from model.errors import ConfigError
+from model.priors.geometry import Grid, check_tokens
+from model.priors.masks import exact_count, sample_mask
+from model.priors.schedule import lengths_at, value_at
 
 
-@lru_cache(maxsize=4096)
-def start_probability(rate: float, shortest: int, longest: int, dimensions: int) -> float:
-    """Probability s of a start that makes the expected dropped fraction ``rate`` everywhere.
+@dataclass(frozen=True)
+class Cut:
+    """What a fill may look at."""
 
-    Runs (``dimensions`` = 1) or squares (2) of side L ~ U{shortest..longest} start independently at
-    every position, also before the borders. The start that lies k tokens before a token (in 2-D: k
-    in the larger coordinate, of which there are 2 k + 1) reaches it with probability s P(L > k), so
-    that the token survives with probability
+    patches: Tensor
+    """[B, N, C], nothing cut yet."""
+    dropped: Tensor
+    """bool [B, N]."""
+    uniform: Tensor
+    """[B, N], uniform in [0, 1), on the stream's device."""
+    grid: Grid
 
-        prod_{k=0}^{longest-1} (1 - s P(L > k)) ^ multiplicity(k)  =  1 - rate,
-
-    which is solved for s in [0, rate], in logarithms to keep tiny rates exact.
-    """
-    if rate == 0:
-        return 0.0
-    k = np.arange(longest)
-    reach = np.minimum(1.0, (longest - k) / (longest - shortest + 1))  # P(L > k)
-    multiplicity = (k + 1) ** dimensions - k**dimensions
-
-    def excess(s: float) -> float:
-        return float(multiplicity @ np.log1p(-s * reach) - np.log1p(-rate))
-
-    # At s = rate the factor k = 0 alone accounts for the whole rate; at 0 nothing is dropped.
-    return float(brentq(excess, 0.0, rate, xtol=1e-20, rtol=1e-14)) if excess(rate) < 0 else rate
+    def choices(self, count: int) -> Tensor:
+        """One number of {0 .. count - 1} per image [B], each as likely, on the patches' device."""
+        return (self.uniform[:, 0].to(self.patches.device) * count).long().clamp_max(count - 1)
 
 
-def _starts(
-    config: TokenDropoutConfig,
-    rate: float,
-    shape: tuple[int, ...],
-    dimensions: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """Lengths of the runs or squares that start at each position, 0 where none does; int64."""
-    shortest, longest = config.length
-    s = start_probability(rate, shortest, longest, dimensions)
-    uniform = torch.rand(shape, generator=generator, device=generator.device)
-    if s == 0:
-        return torch.zeros(shape, dtype=torch.int64, device=generator.device)
-    # Given u < s, u / s is uniform again and gives the length: one draw serves both.
-    length = shortest + (uniform / s * (longest - shortest + 1)).long()
-    return torch.where(uniform < s, length.clamp_max(longest), 0)
+Fill = Callable[["TokenDropout", Cut], Tensor]
+"""(module, cut) -> replacements, broadcastable to [B, N, C]."""
 
 
-def _draw_token(
-    _config: TokenDropoutConfig, rate: float, batch: int, grid: Grid, generator: torch.Generator
-) -> Tensor:
-    return torch.rand((batch, *grid), generator=generator, device=generator.device) < rate
+def _fill_zero(_module: TokenDropout, cut: Cut) -> Tensor:
+    return cut.patches.new_zeros(())
 
 
-def _draw_stripe(
-    _config: TokenDropoutConfig, rate: float, batch: int, grid: Grid, generator: torch.Generator
-) -> Tensor:
-    rows = torch.rand((batch, grid[0], 1), generator=generator, device=generator.device) < rate
-    return rows.expand(batch, *grid)
+def _fill_mean(_module: TokenDropout, cut: Cut) -> Tensor:
+    return cut.patches.mean(dim=1, keepdim=True)
 
 
-def _draw_segment(
-    config: TokenDropoutConfig, rate: float, batch: int, grid: Grid, generator: torch.Generator
-) -> Tensor:
-    before = config.length[1] - 1  # positions left of the border whose runs can still reach in
-    height, width = grid
-    length = _starts(config, rate, (batch, height, before + width), 1, generator)
-    position = torch.arange(before + width, device=length.device)
-    # A token is dropped if any run up to it ends (exclusively) beyond it.
-    end = torch.cummax(position + length, dim=-1).values
-    return (end > position)[..., before:]
-
-
-def _draw_block(
-    config: TokenDropoutConfig, rate: float, batch: int, grid: Grid, generator: torch.Generator
-) -> Tensor:
-    shortest, longest = config.length
-    before = longest - 1
-    height, width = before + grid[0], before + grid[1]
-    side = _starts(config, rate, (batch, height, width), 2, generator)
-    # Corner differences of each square; their double cumulative sum counts the squares over a token.
-    corners = side.new_zeros((batch, height + longest, width + longest))
-    for length in range(shortest, longest + 1):
-        start = (side == length).long()
-        corners[:, :height, :width] += start
-        corners[:, length : length + height, :width] -= start
-        corners[:, :height, length : length + width] -= start
-        corners[:, length : length + height, length : length + width] += start
-    return (corners.cumsum(1).cumsum(2) > 0)[:, before:height, before:width]
-
-
-_DIRECTIONAL: Mapping[str, Draw] = MappingProxyType({"segment": _draw_segment, "stripe": _draw_stripe})
-_ISOTROPIC: Mapping[str, Draw] = MappingProxyType({"token": _draw_token, "block": _draw_block})
-
-
-def sample_mask(
-    config: TokenDropoutConfig, rate: float, batch: int, grid: Grid, generator: torch.Generator
-) -> Tensor:
-    """Draw which patch tokens are dropped.
-
-    Parameters
-    ----------
-    config: pattern, direction and length; ``config.rate`` is not read (it may be a schedule).
-    rate: expected dropped fraction, in [0, 1), the same at every grid position for every pattern.
-    batch, grid: B and (H, W).
-    generator: where all randomness comes from; its device is the mask's device.
-
-    Returns
-    -------
-    bool [B, H, W], True where a token is dropped. ``direction: both`` draws one axis per image.
-    """
-    if not 0 <= rate < 1:
-        raise ValueError(f"a dropout rate lies in [0, 1), got {rate}")
-    if config.pattern == "none":
-        return torch.zeros((batch, *grid), dtype=torch.bool, device=generator.device)
-    if config.pattern in _ISOTROPIC:
-        return _ISOTROPIC[config.pattern](config, rate, batch, grid, generator)
-    draw = partial(_DIRECTIONAL[config.pattern], config, rate, batch)
-    masks = [
-        draw(oriented(grid, transposed), generator).mT if transposed else draw(grid, generator)
-        for transposed in TRANSPOSED[config.direction]
-    ]
-    if len(masks) == 1:
-        return masks[0]
-    first = torch.rand((batch, 1, 1), generator=generator, device=generator.device) < 0.5
-    return torch.where(first, masks[0], masks[1])
-
-
-def _fill_zero(_module: TokenDropout, patches: Tensor, _dropped: Tensor, _uniform: Tensor) -> Tensor:
-    return patches.new_zeros(())
-
-
-def _fill_mean(_module: TokenDropout, patches: Tensor, _dropped: Tensor, _uniform: Tensor) -> Tensor:
-    return patches.mean(dim=1, keepdim=True)
-
-
-def _fill_neighbour(_module: TokenDropout, patches: Tensor, dropped: Tensor, uniform: Tensor) -> Tensor:
+def _fill_neighbour(_module: TokenDropout, cut: Cut) -> Tensor:
     """Each token's own random choice among the kept tokens of its image; zeros if there are none."""
+    patches, dropped = cut.patches, cut.dropped
     kept_first = torch.argsort(dropped.byte(), dim=1, stable=True)
     kept = (~dropped).sum(dim=1, keepdim=True)
+    uniform = cut.uniform.to(patches.device, non_blocking=True)
     choice = (uniform * kept).long().minimum((kept - 1).clamp_min(0))
     source = kept_first.gather(1, choice)
     replacement = patches.gather(1, source.unsqueeze(-1).expand_as(patches))
     return torch.where((kept > 0).unsqueeze(-1), replacement, 0.0)
 
 
-def _fill_learned(module: TokenDropout, patches: Tensor, _dropped: Tensor, _uniform: Tensor) -> Tensor:
-    return module.learned.to(patches.dtype)
+def _fill_learned(module: TokenDropout, cut: Cut) -> Tensor:
+    return module.learned.to(cut.patches.dtype)
+
+
+def _fill_noise(_module: TokenDropout, cut: Cut) -> Tensor:
+    """The token plus Gaussian noise whose sd is the token's own over its channels.
+
+    So ``strength`` is the noise's sd relative to the token's. The noise has a stream of its own,
+    seeded by two of the values that every fill draws: B * N * C values of the dropout stream itself
+    would shift the masks that follow in the same step.
+    """
+    patches = cut.patches
+    high, low = (int(u * 2**24) for u in cut.uniform.flatten()[[0, -1]].tolist())
+    draw = torch.Generator(cut.uniform.device).manual_seed((high << 24) + low)
+    noise = torch.randn(patches.shape, generator=draw, device=draw.device)
+    sd = patches.detach().float().std(dim=-1, keepdim=True, correction=0)
+    return patches + (noise.to(patches.device) * sd).to(patches.dtype)
+
+
+def _fill_donor(_module: TokenDropout, cut: Cut) -> Tensor:
+    """The same position of another image of the batch, one donor per image: pieces stay whole."""
+    count = len(cut.patches)
+    if count == 1:
+        raise ConfigError("token_dropout.fill: donor needs at least two images in a batch")
+    own = torch.arange(count, device=cut.patches.device)
+    return cut.patches[(own + 1 + cut.choices(count - 1)) % count]
+
+
+def _fill_swap(_module: TokenDropout, cut: Cut) -> Tensor:
+    """Another place of the image, one displacement (around the borders) per image: pieces stay whole."""
+    patches, (height, width) = cut.patches, cut.grid
+    count = height * width
+    shift = (1 + cut.choices(count - 1)) if count > 1 else cut.choices(1)
+    place = torch.arange(count, device=patches.device)
+    rows = (place // width + shift[:, None] // width) % height
+    columns = (place + shift[:, None]) % width
+    source = rows * width + columns
+    return patches.gather(1, source.unsqueeze(-1).expand_as(patches))
 
 
 _FILLS: Mapping[str, Fill] = MappingProxyType(
-    {"zero": _fill_zero, "mean": _fill_mean, "neighbour": _fill_neighbour, "learned": _fill_learned}
+    {
+        "zero": _fill_zero,
+        "mean": _fill_mean,
+        "neighbour": _fill_neighbour,
+        "learned": _fill_learned,
+        "noise": _fill_noise,
+        "donor": _fill_donor,
+        "swap": _fill_swap,
+    }
 )
 
 
@@ -189,7 +124,9 @@ class TokenDropout(nn.Module):
 
     Attributes
     ----------
-    rate: the current expected dropped fraction; the trainer sets it each step where it is scheduled.
+    rate: the current dropped fraction; ``set_progress`` moves it where it is scheduled.
+    strength: the current share of the fill in a cut token.
+    lengths: the current shortest and longest run, in tokens.
     generator: the token dropout stream; the trainer sets it before training. On the CPU, the same
         seed gives the same masks on every device.
     learned: the fill token [C] (``fill: learned`` only). It starts at zero, thus as ``fill: zero``,
@@ -201,10 +138,29 @@ class TokenDropout(nn.Module):
     def __init__(self, config: TokenDropoutConfig, channels: int) -> None:
         super().__init__()
         self.config = config
-        self.rate: float = value_at(config.rate, 1.0)
+        self.rate: float
+        self.strength: float
+        self.lengths: tuple[int, int]
+        self.set_progress(1.0)
         self.generator: torch.Generator | None = None
         if config.pattern != "none" and config.fill == "learned":
             self.learned = nn.Parameter(torch.zeros(channels))
+
+    def set_progress(self, progress: float) -> dict[str, float]:
+        """Set every knob to its value at training progress in [0, 1]; returns them by YAML path.
+
+        ``config.mean_rate`` is not read, see :meth:`TokenDropoutConfig.matched`.
+        """
+        config = self.config
+        self.rate = value_at(config.rate, progress)
+        self.strength = value_at(config.strength, progress)
+        self.lengths = lengths_at(config.length, progress)
+        if config.pattern == "none":
+            return {}
+        values = {"token_dropout.rate": self.rate, "token_dropout.strength": self.strength}
+        if config.pattern in ("segment", "block"):
+            values |= {f"token_dropout.length[{i}]": float(n) for i, n in enumerate(self.lengths)}
+        return values
 
     def reset_fill(self) -> None:
         """Put a learned fill back to where training starts."""
@@ -222,7 +178,8 @@ class TokenDropout(nn.Module):
         hence their last bits. Only a learned fill, which needs its gradient, goes the long way.
 
         Raises ``RuntimeError`` when training without a generator: falling back on the global one
-        would shift the other random streams unnoticed.
+        would shift the other random streams unnoticed. Raises :class:`ConfigError` if there is no
+        other image for ``fill: donor``.
         """
         if not self.training or self.config.pattern == "none":
             return x
@@ -232,13 +189,19 @@ class TokenDropout(nn.Module):
             raise RuntimeError("TokenDropout.generator must be set before training")
         check_tokens(x, grid, prefix)
         batch = x.shape[0]
-        dropped = sample_mask(self.config, self.rate, batch, grid, self.generator)
-        dropped = dropped.reshape(batch, -1).to(x.device, non_blocking=True)  # [B, H, W] -> [B, N]
+        dropped = sample_mask(self.config, self.rate, batch, grid, self.generator, lengths=self.lengths)
+        dropped = dropped.reshape(batch, -1).to(x.device, non_blocking=True)
         # Drawn for every fill, so that variants that differ in the fill share all their masks.
         uniform = torch.rand(dropped.shape, generator=self.generator, device=self.generator.device)
         patches = x[:, prefix:]
-        fill = _FILLS[self.config.fill](self, patches, dropped, uniform.to(x.device, non_blocking=True))
+        fill = _FILLS[self.config.fill](self, Cut(patches, dropped, uniform, grid))
         if self.config.rescale:
-            patches = patches / (1 - self.rate)
-        patches = torch.where(dropped.unsqueeze(-1), fill, patches)  # [B, N, 1], .., [B, N, C]
+            patches = patches / (1 - self._dose(dropped.shape[1]) * self.strength)
+        if self.strength != 1:
+            fill = patches + self.strength * (fill - patches)
+        patches = torch.where(dropped.unsqueeze(-1), fill, patches)
         return torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches
+
+    def _dose(self, tokens: int) -> float:
+        """The fraction that is dropped of an image of N tokens: on average, or exactly."""
+        return exact_count(self.rate, tokens) / tokens if self.config.budget == "exact" else self.rate

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.attention import LinearAttention, SoftmaxAttention, _dot, _summary
-from model.config import BiasConfig, build_config
+from model.config import BiasConfig, TrainConfig, build_config
 from model.errors import ConfigError
+from model.optim import StableAdamW, learning_rate
 from model.priors.bias import bias_mask, neighbour_mask
 from tests.model.priors.listing import BIAS
 
@@ -29,12 +30,15 @@ OPTIONS = [option for option in BIAS if "decoder.neighbour_mask" not in option.v
 
 
 def make(
-    kind: str, bias: BiasConfig | None, *, dtype: torch.dtype = torch.float32, **options: float
+    kind: str, bias: BiasConfig | None, *, dtype: torch.dtype = torch.float32, **options: object
 ) -> nn.Module:
     torch.manual_seed(0)
     module = ATTENTIONS[kind](DIM, HEADS, bias=bias, **options).to(dtype)
     if module.learned:  # heads that differ
-        nn.init.uniform_(module.lam_logit, -2, 2)
+        nn.init.uniform_(module.lam_shift, -0.04, 0.04)
+    if module.relative:
+        for table in module.tables:
+            nn.init.uniform_(table, -0.02, 0.02)  # factors from 1 / e to e
     return module
 
 
@@ -44,8 +48,11 @@ def tokens(grid: tuple[int, int], prefix: int, dtype: torch.dtype = torch.float3
     return (3 * x).to(dtype).requires_grad_()
 
 
-def dense(kind: str, module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    """The definition: a T x T matrix of attention weights times the mask, normalised over keys."""
+def dense(
+    kind: str, module: nn.Module, x: Tensor, mask: Tensor | float = 1.0, after: Tensor | float = 1.0
+) -> Tensor:
+    """The definition: a T x T matrix of attention weights times the mask, normalised over keys, then
+    times the factors that act after normalisation."""
     batch, count, dim = x.shape
     qkv = F.linear(x, module.qkv.weight, module.qkv.bias)
     q, k, v = qkv.reshape(batch, count, 3, HEADS, dim // HEADS).permute(2, 0, 3, 1, 4)
@@ -55,7 +62,7 @@ def dense(kind: str, module: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
         logits = torch.einsum("bhid,bhjd->bhij", q, k) * (dim // HEADS) ** -0.5
         weights = (logits - logits.amax(-1, keepdim=True)).exp()
     weights = weights * mask
-    out = (weights / weights.sum(-1, keepdim=True)) @ v
+    out = (weights / weights.sum(-1, keepdim=True) * after) @ v
     out = out.transpose(1, 2).reshape(batch, count, dim)
     return F.linear(out, module.proj.weight, module.proj.bias)
 
@@ -73,13 +80,14 @@ def test_bias_equals_the_dense_definition(option, shape):
     kind = config.decoder.attention
     expected: list[Tensor] = []
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
-        module = make(kind, config.bias).to(dtype)
-        strength = torch.sigmoid(module.lam_logit) if module.learned else module.lam
+        module = make(kind, config.bias, grid=grid).to(dtype)
         assert module.biased
         inputs = [tokens(grid, prefix, dtype), *module.parameters()]
         if not expected:
-            mask = bias_mask(strength, config.bias, grid, prefix, dtype=dtype)
-            out = dense(kind, module, inputs[0], mask)
+            tables = module.relative_tables()
+            mask = bias_mask(module.strength(), config.bias, grid, prefix, tables=tables, dtype=dtype)
+            values = config.bias.form == "values"
+            out = dense(kind, module, inputs[0], *((1.0, mask) if values else (mask, 1.0)))
             expected = [out, *torch.autograd.grad(out.square().sum(), inputs)]
         out = module(inputs[0], grid, prefix)
         actual = [out, *torch.autograd.grad(out.square().sum(), inputs)]
@@ -159,13 +167,23 @@ def test_eps_enters_the_denominator_once():
 
 @pytest.mark.parametrize("prefix", [0, 5])
 @pytest.mark.parametrize("lam", [0.0, 0.6])
-def test_neighbour_mask_equals_the_dense_definition(prefix, lam):
+@pytest.mark.parametrize("form", ["weights", "values"])
+def test_both_neighbour_masks_equal_their_dense_definitions(prefix, lam, form):
+    """``zeroed``: weights that are lost; ``masked``: weights that go to the others."""
     grid = (6, 7)
-    bias = BiasConfig(lambda_=lam, kernel="triangle")
-    module = make("softmax", bias, dtype=torch.float64, neighbour_mask=3)
+    bias = BiasConfig(lambda_=lam, kernel="triangle", form=form)
     x = tokens(grid, prefix, torch.float64)
-    mask = bias_mask(lam, bias, grid, prefix, dtype=torch.float64) * neighbour_mask(3, grid, prefix)
-    assert relative(module(x, grid, prefix), dense("softmax", module, x, mask)) < 1e-10
+    mask = bias_mask(lam, bias, grid, prefix, dtype=torch.float64)
+    open_to = neighbour_mask(3, grid, prefix).double()
+    before, after = (mask, torch.ones(())) if form == "weights" else (torch.ones(()), mask)
+    outputs = {}
+    for how, (b, a) in {"zeroed": (before, after * open_to), "masked": (before * open_to, after)}.items():
+        module = make("softmax", bias, dtype=torch.float64, neighbour_mask=3, neighbour_mask_form=how)
+        outputs[how] = module(x, grid, prefix)
+        assert relative(outputs[how], dense("softmax", module, x, b, a)) < 1e-10
+    assert relative(outputs["zeroed"], outputs["masked"]) > 0.01
+    default = make("softmax", bias, dtype=torch.float64, neighbour_mask=3)
+    assert torch.equal(default(x, grid, prefix), outputs["zeroed"])
 
 
 def test_impossible_arguments_are_refused():
@@ -184,28 +202,98 @@ def test_impossible_arguments_are_refused():
 def test_learned_strengths(kind):
     module = make(kind, BiasConfig(lambda_="learned"))
     plain = make(kind, None)
-    assert set(module.state_dict()) - set(plain.state_dict()) == {"lam_logit"}
+    assert set(module.state_dict()) - set(plain.state_dict()) == {"lam_shift"}
     fresh = ATTENTIONS[kind](DIM, HEADS, bias=BiasConfig(lambda_="learned"))
     assert fresh.strength().tolist() == pytest.approx([0.1] * HEADS)
     grid = (4, 5)
     module(tokens(grid, 2), grid, 2).square().sum().backward()
-    assert module.lam_logit.grad.abs().min() > 0
+    assert module.lam_shift.grad.abs().min() > 0
     # ... and saturated ones still have finite gradients.
     module.zero_grad()
-    nn.init.constant_(module.lam_logit, 40.0)
+    nn.init.constant_(module.lam_shift, 0.8)
     x = tokens(grid, 2)
     module(x, grid, 2).square().sum().backward()
-    assert torch.isfinite(module.lam_logit.grad).all() and torch.isfinite(x.grad).all()
+    assert torch.isfinite(module.lam_shift.grad).all() and torch.isfinite(x.grad).all()
 
 
 @pytest.mark.parametrize("kind", ATTENTIONS)
 def test_a_learned_strength_takes_nothing_from_the_random_stream(kind):
     states = []
-    for bias in (None, BiasConfig(lambda_="learned"), BiasConfig(lambda_=0.5)):
+    learned = BiasConfig(lambda_="learned", relative="learned")
+    for bias in (None, learned, BiasConfig(lambda_=0.5)):
         torch.manual_seed(0)
-        ATTENTIONS[kind](DIM, HEADS, bias=bias)
+        ATTENTIONS[kind](DIM, HEADS, bias=bias, grid=(3, 4))
         states.append(torch.get_rng_state())
     assert torch.equal(states[0], states[1]) and torch.equal(states[0], states[2])
+
+
+@pytest.mark.parametrize("kind", ATTENTIONS)
+@pytest.mark.parametrize(("wanted", "moves"), [(0.9, "up"), (0.0, "down")])
+def test_a_learned_lambda_moves_where_the_loss_asks_for_it_within_sixty_steps(kind, wanted, moves):
+    """The target ignores row neighbours (or not at all); with the recipe's learning rate and clip."""
+    grid, config = (5, 6), TrainConfig(warmup=10, iterations=60)
+    target = make(kind, BiasConfig(lambda_=wanted))
+    module = make(kind, BiasConfig(lambda_="learned"))
+    module.load_state_dict(target.state_dict(), strict=False)
+    module.reset_strength()
+    optimiser = StableAdamW(module.parameters(), lr=config.lr)
+    draw = torch.Generator().manual_seed(0)
+    for i in range(config.iterations):
+        x = 3 * torch.randn(8, 30, DIM, generator=draw)
+        optimiser.zero_grad()
+        F.mse_loss(module(x, grid, 0), target(x, grid, 0).detach()).backward()
+        nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(i, config)
+        optimiser.step()
+    strength = module.strength()
+    assert (strength > 0.3).all() if moves == "up" else (strength < 0.09).all()
+
+
+@pytest.mark.parametrize("kind", ATTENTIONS)
+@pytest.mark.parametrize("direction", ["horizontal", "both"])
+def test_a_fresh_table_weighs_all_alike_and_learns(kind, direction):
+    grid, prefix = (4, 6), 2
+    x = tokens(grid, prefix, torch.float64)
+    bias = BiasConfig(relative="learned", direction=direction)
+    module = make(kind, bias, dtype=torch.float64, grid=grid)
+    module.reset_strength()
+    assert relative(module(x, grid, prefix), make(kind, None, dtype=torch.float64)(x, grid, prefix)) < 1e-12
+    module(x, grid, prefix).square().sum().backward()
+    tables = list(module.tables)
+    assert [tuple(t.shape) for t in tables] == [(HEADS, 1, 11), (HEADS, 1, 7)][: len(tables)]
+    for table in tables:  # every distance but that to itself
+        reached = table.grad.abs() > 0
+        own = table.shape[-1] // 2
+        assert not reached[..., own].any()
+        assert reached.sum() == reached.numel() - HEADS
+    with pytest.raises(ValueError, match="grid"):
+        make(kind, bias)
+
+
+def test_the_normaliser_of_values_is_the_plain_one():
+    """Where all values are equal the plain average is that value; weakening values lowers it."""
+    grid = (3, 5)
+    for kind in ATTENTIONS:
+        kept, lowered = (
+            make(kind, BiasConfig(lambda_=0.5, form=form), dtype=torch.float64)
+            for form in ("weights", "values")
+        )
+        for module in (kept, lowered):
+            with torch.no_grad():
+                module.qkv.weight[2 * DIM :] = 0
+                module.qkv.bias[2 * DIM :] = 1
+                module.proj.weight.copy_(torch.eye(DIM))
+                module.proj.bias.zero_()
+        x = tokens(grid, 0, torch.float64)
+        assert relative(kept(x, grid, 0), torch.ones_like(x)) < 1e-12
+        out = lowered(x, grid, 0)
+        assert out.max() < 1 and out.min() > 0.5
+
+
+def test_bands_of_rows_and_columns_do_not_mix():
+    with pytest.raises(ValueError, match="rows needs one direction"):
+        BiasConfig(rows=1, direction="both")
 
 
 @pytest.mark.parametrize("kind", ATTENTIONS)
@@ -249,9 +337,11 @@ def test_memory_of_the_bias_is_linear_in_the_grid(direction):
                 self.numel = max(self.numel, out.numel())
             return out
 
-    module = make("linear", BiasConfig(lambda_=0.5, direction=direction))
+    rows = 0 if direction == "both" else 2
     sizes = []
     for grid in ((16, 16), (32, 32)):
+        bias = BiasConfig(lambda_=0.5, direction=direction, rows=rows, relative="learned")
+        module = make("linear", bias, grid=grid)
         with torch.no_grad(), Largest() as seen:
             module(torch.randn(1, grid[0] * grid[1], DIM), grid, 0)
         sizes.append(seen.numel)

@@ -32,20 +32,31 @@ PARTS: dict[str, st.SearchStrategy] = {
     "decoder.attention": st.sampled_from(["linear", "softmax"]),
     "token_dropout.pattern": st.sampled_from(["none", "token", "segment", "stripe", "block"]),
     "token_dropout.direction": st.sampled_from(["horizontal", "vertical", "both"]),
-    "token_dropout.fill": st.sampled_from(["zero", "mean", "neighbour", "learned"]),
+    "token_dropout.fill": st.sampled_from(
+        ["zero", "mean", "neighbour", "learned", "noise", "donor", "swap"]
+    ),
+    "token_dropout.strength": SCHEDULES,
+    "token_dropout.budget": st.sampled_from(["mean", "exact"]),
+    "token_dropout.mean_rate": st.sampled_from([None, 0.1]),
     "token_dropout.rate": SCHEDULES,
-    "token_dropout.length": st.sampled_from([[1, 1], [2, 3], [1, 4]]),
+    "token_dropout.length": st.sampled_from([[1, 1], [2, 3], [1, {"from": 2, "to": 4}]]),
     "token_dropout.site": st.sampled_from(["bottleneck_input", "decoder_input", "decoder_blocks"]),
     "tail.q": SCHEDULES,
     "tail.alpha": SCHEDULES,
     "tail.scope": st.sampled_from(["batch", "image"]),
-    "tail.structure": st.sampled_from(["box", "coherence"]),
+    "tail.structure": st.sampled_from(["box", "line", "coherence"]),
+    "tail.combine": st.sampled_from(["blend", "product", "intersect", "union"]),
+    "tail.background": SCHEDULES,
     "tail.direction": st.sampled_from(["horizontal", "vertical", "both"]),
     "tail.form": st.sampled_from(["gradient", "masked"]),
     "bias.lambda": st.one_of(SCHEDULES, st.just("learned"), st.just(1.0), st.just(0.0)),
     "bias.kernel": st.sampled_from(["box", "triangle", "gaussian"]),
     "bias.half_width": st.sampled_from([1, 3, "row"]),
     "bias.direction": st.sampled_from(["horizontal", "vertical", "both"]),
+    "bias.form": st.sampled_from(["weights", "values"]),
+    "bias.rows": st.sampled_from([0, 1]),
+    "bias.relative": st.sampled_from(["none", "learned"]),
+    "decoder.neighbour_mask_form": st.sampled_from(["zeroed", "masked"]),
     "bias.blocks": st.sampled_from([None, [0], [1, 3]]),
     "train.precision": st.sampled_from(["float32", "bfloat16"]),
 }
@@ -59,6 +70,10 @@ def complete(chosen: dict) -> dict:
         chosen["token_dropout.rescale"] = True
     if chosen["decoder.attention"] == "softmax":
         chosen["decoder.neighbour_mask"] = 3
+    if chosen["bias.lambda"] == 1.0:  # a factor of 0 leaves a table no gradient
+        chosen["bias.relative"] = "none"
+    if chosen["bias.direction"] == "both":
+        chosen["bias.rows"] = 0
     if chosen["decoder.attention"] == "linear" and chosen["train.precision"] == "bfloat16":
         chosen["decoder.attention_eps"] = 1e-6
     return chosen

@@ -101,7 +101,10 @@ def test_scaling_leaves_the_value_bit_for_bit():
             assert torch.equal(loss, plain), option.name
 
 
-@pytest.mark.parametrize("option", TAIL, ids=lambda option: option.name)
+WITHOUT_BACKGROUND = [option for option in TAIL if "tail.background" not in option.values]
+
+
+@pytest.mark.parametrize("option", WITHOUT_BACKGROUND, ids=lambda option: option.name)
 def test_every_option_trains_on_its_tail(option):
     """Outside the tail the gradient is the plain one times the factor, or nothing (masked)."""
     config = build_config(option.nested()).tail
@@ -136,6 +139,23 @@ def test_masked_form_is_the_mean_distance_of_the_tail():
     whole = LooseLoss(TailConfig(form="masked"))(en, de, q=1.0, alpha=0.0, beta=1.0, factor=0.1)
     both = sum(distance(a, b).mean() for a, b in zip(en, de, strict=True)) / 2
     assert whole.item() == pytest.approx(both.item(), rel=1e-6)
+
+
+def test_the_background_is_the_mean_over_all_tokens():
+    en, de = pairs(1)
+    loss_of = LooseLoss(TailConfig(form="masked"))
+    knobs = {"q": 0.2, "alpha": 0.0, "beta": 1.0, "factor": 0.1}
+    d = distance(en[0], de[0])
+    tail = d[tail_mask(d.detach(), 0.2, 0.0, 1.0, TailConfig())].mean()
+    for share in (0.0, 0.25, 1.0):
+        loss = loss_of(en, de, **knobs, background=share)
+        assert loss.item() == pytest.approx(((1 - share) * tail + share * d.mean()).item(), rel=1e-6)
+        (gradient,) = torch.autograd.grad(loss, de)
+        assert (gradient.abs().sum(1) > 0).float().mean().item() == pytest.approx(
+            1.0 if share else 17 / 90, abs=1e-6
+        )
+    plain = loss_of(en, de, **knobs)
+    assert torch.equal(loss_of(en, de, **knobs, background=0.0), plain)
 
 
 def test_no_gradient_reaches_the_encoder():

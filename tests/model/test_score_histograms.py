@@ -14,7 +14,9 @@ import pytest
 from scipy import ndimage
 
 from model.errors import DataError
-from model.metrics import PIXEL_METRICS, evaluate, regions
+from model.metric_names import PIXEL_METRICS
+from model.metrics import evaluate
+from model.regions import label_regions
 from model.score_histograms import ScoreHistograms, count_scores, load_histograms, ranking_metrics
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -46,7 +48,7 @@ def exact(data: Arrays, images: Any = slice(None)) -> dict[str, float]:
 
 
 def counted(data: Arrays, bins: int = 4096) -> ScoreHistograms:
-    return count_scores(data["maps"], data["masks"], regions(data["masks"]), bins)
+    return count_scores(data["maps"], data["masks"], label_regions(data["masks"]), bins)
 
 
 def test_exact_where_every_score_has_its_own_bin() -> None:
@@ -106,7 +108,7 @@ def test_undefined_without_a_class() -> None:
     one_bad = count_scores(
         np.random.default_rng(0).random((3, 8, 8)).astype(np.float32),
         masks := np.eye(8, dtype=np.uint8)[None] * np.array([0, 1, 0], np.uint8)[:, None, None],
-        regions(masks),
+        label_regions(masks),
     ).leave_one_out()
     for values in one_bad.values():
         np.testing.assert_array_equal(np.isnan(values), [False, True, False])
@@ -137,7 +139,7 @@ def test_storage_returns_the_counts_and_is_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize("masked", [False, True])
 def test_one_class_and_constant_maps_are_counted(masked: bool, tmp_path: Path) -> None:
     masks = np.full((2, 4, 4), int(masked), np.uint8)
-    histograms = count_scores(np.ones((2, 4, 4), np.float32), masks, regions(masks))
+    histograms = count_scores(np.ones((2, 4, 4), np.float32), masks, label_regions(masks))
     assert histograms.normal.sum() + histograms.defect.sum() == 32
     assert np.isnan(histograms.metrics()["pixel_auroc"]).all()
     histograms.save(tmp_path / "x.npz")
@@ -147,9 +149,9 @@ def test_one_class_and_constant_maps_are_counted(masked: bool, tmp_path: Path) -
 def test_inputs_that_do_not_fit() -> None:
     data = draw(7)
     with pytest.raises(ValueError, match="other masks"):
-        count_scores(data["maps"], data["masks"], regions(data["masks"][::-1]))
+        count_scores(data["maps"], data["masks"], label_regions(data["masks"][::-1]))
     with pytest.raises(ValueError, match="do not fit"):
-        count_scores(data["maps"][:4], data["masks"], regions(data["masks"]))
+        count_scores(data["maps"][:4], data["masks"], label_regions(data["masks"]))
     with pytest.raises(ValueError, match="weights must be"):
         counted(data).metrics(np.ones((1, 3)))
     with pytest.raises(ValueError, match="negative"):

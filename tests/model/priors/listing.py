@@ -12,7 +12,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, get_args
 
-from model.config import Direction
+from model.priors.config import Direction
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,18 @@ _FILLS = {
     "mean": "the image's mean token",
     "neighbour": "random kept tokens of the image",
     "learned": "a learned token",
+    "noise": "themselves plus noise",
+    "donor": "another image's tokens",
+    "swap": "tokens from elsewhere in the image",
 }
 _PATTERNS = {"token": "single tokens", "segment": "runs", "stripe": "whole lines", "block": "squares"}
+
+
+_COMBINATIONS = {
+    "product": "product of the ranks of distance and structure",
+    "intersect": "top distances inside a region that structure proposes",
+    "union": "a share of the tail for distance, one for structure",
+}
 
 
 def _option(name: str, description: str, values: Mapping[str, Any]) -> Option:
@@ -95,6 +105,43 @@ def _token_dropout() -> tuple[Option, ...]:
             "rate annealed from 0",
             segment | {"token_dropout.rate": {"from": 0.0, "to": 0.3, "shape": "cosine"}},
         ),
+        _option(
+            "segment-scheduled-matched",
+            "rate annealed from 0, its mean over training that of the constant rate",
+            segment
+            | {
+                "token_dropout.rate": {"from": 0.0, "to": 0.3, "shape": "cosine"},
+                "token_dropout.mean_rate": 0.2,
+            },
+        ),
+        _option(
+            "segment-scheduled-length",
+            "runs that grow during training",
+            segment | {"token_dropout.length": [2, {"from": 2.0, "to": 8.0}]},
+        ),
+        _option(
+            "segment-scheduled-strength",
+            "pseudo-anomalies that fade during training",
+            segment | {"token_dropout.fill": "swap", "token_dropout.strength": {"from": 1.0, "to": 0.2}},
+        ),
+    ]
+    options += [
+        _option(
+            f"segment-{fill}-half",
+            f"half of each cut token gives way to {_FILLS[fill]}",
+            segment | {"token_dropout.fill": fill, "token_dropout.strength": 0.5},
+        )
+        for fill in _FILLS
+    ]
+    options += [
+        _option(
+            "-".join(filter(None, (pattern, direction, "exact"))),
+            f"{_PATTERNS[pattern]}{f' {_ALONG[direction]}' if direction else ''}, "
+            "as many tokens of every image",
+            {"token_dropout.pattern": pattern, "token_dropout.budget": "exact"}
+            | ({"token_dropout.direction": direction} if direction else {}),
+        )
+        for pattern, direction in shapes
     ]
     return tuple(options)
 
@@ -122,8 +169,28 @@ def _tail() -> tuple[Option, ...]:
             },
         )
         for form, scope, structure, direction, alpha in product(
-            ("gradient", "masked"), ("batch", "image"), ("box", "coherence"), _DIRECTIONS, (0.5, 1.0)
+            ("gradient", "masked"),
+            ("batch", "image"),
+            ("box", "line", "coherence"),
+            _DIRECTIONS,
+            (0.5, 1.0),
         )
+    ]
+    options += [
+        _option(
+            f"{scope}-{combine}-{alpha:g}",
+            f"{words} at alpha {alpha:g} per {scope}",
+            {"tail.combine": combine, "tail.scope": scope, "tail.alpha": alpha, "tail.ramp": 0},
+        )
+        for (combine, words), scope, alpha in product(_COMBINATIONS.items(), ("batch", "image"), (0.5, 1.0))
+    ]
+    options += [
+        _option(
+            f"masked-background-{background:g}",
+            f"all tokens carry {background:g} of the loss, the tail the rest",
+            {"tail.form": "masked", "tail.background": background, "tail.ramp": 0},
+        )
+        for background in (0.5, 1.0)
     ]
     options.append(
         _option(
@@ -175,22 +242,84 @@ def _bias() -> tuple[Option, ...]:
                 f"strength annealed from 0, {attention}",
                 base | {"bias.lambda": {"from": 0.0, "to": 0.5}},
             ),
+            _option(
+                f"{attention}-relative",
+                f"a learned factor per head and distance, {attention}",
+                base | {"bias.relative": "learned"},
+            ),
+            _option(
+                f"{attention}-relative-both-learned",
+                f"learned strengths and factors per distance {_ALONG['both']}, {attention}",
+                base | {"bias.lambda": "learned", "bias.relative": "learned", "bias.direction": "both"},
+            ),
         ]
-    options.append(
-        _option(
-            "softmax-neighbour_mask",
-            "with the neighbour mask on top, softmax",
-            {"decoder.attention": "softmax", "decoder.neighbour_mask": 3, "bias.lambda": 0.5},
+        options += [
+            _option(
+                f"{attention}-rows-{rows}-{direction}",
+                f"{rows} lines on either side count as one's own {_ALONG[direction]}, {attention}",
+                base
+                | {
+                    "bias.lambda": 0.5,
+                    "bias.kernel": "triangle",
+                    "bias.half_width": 3,
+                    "bias.rows": rows,
+                    "bias.direction": direction,
+                },
+            )
+            for rows, direction in product((1, 2), ("horizontal", "vertical"))
+        ]
+        options.append(
+            _option(
+                f"{attention}-rows-relative-learned",
+                f"learned strengths and factors per distance within three rows, {attention}",
+                base | {"bias.lambda": "learned", "bias.relative": "learned", "bias.rows": 1},
+            )
         )
-    )
+        options += [
+            _option(
+                f"{attention}-values-{direction}",
+                f"values weakened {_ALONG[direction]}, the normaliser kept, {attention}",
+                base | {"bias.lambda": 0.5, "bias.form": "values", "bias.direction": direction},
+            )
+            for direction in _DIRECTIONS
+        ]
+        options.append(
+            _option(
+                f"{attention}-values-rows-relative-learned",
+                f"the same with all that can be learned, within three rows, {attention}",
+                base
+                | {
+                    "bias.lambda": "learned",
+                    "bias.relative": "learned",
+                    "bias.rows": 1,
+                    "bias.form": "values",
+                },
+            )
+        )
+    options += [
+        _option(
+            f"softmax-neighbour_mask-{form}-{bias_form}",
+            f"with the neighbour mask ({form}) on top, {bias_form} weakened, softmax",
+            {
+                "decoder.attention": "softmax",
+                "decoder.neighbour_mask": 3,
+                "decoder.neighbour_mask_form": form,
+                "bias.lambda": 0.5,
+                "bias.form": bias_form,
+            },
+        )
+        for form, bias_form in product(("zeroed", "masked"), ("weights", "values"))
+    ]
     return tuple(options)
 
 
 TOKEN_DROPOUT: tuple[Option, ...] = _token_dropout()
-"""Prior A: every pattern x direction x fill, and one of each remaining switch."""
+"""Prior A: every pattern x direction x fill, every fill at half strength, every pattern x direction at
+an exact budget, and one of each remaining switch."""
 
 TAIL: tuple[Option, ...] = _tail()
 """Prior B: every form x scope x criterion x direction, and a schedule."""
 
 BIAS: tuple[Option, ...] = _bias()
-"""Prior C: every attention x kernel x half-width x direction, and full, learned and scheduled."""
+"""Prior C: every attention x kernel x half-width x direction; full, learned and scheduled strengths;
+tables, bands of rows and the form ``values``; both neighbour masks."""

@@ -10,7 +10,7 @@ import torch
 
 from model.config import BiasConfig
 from model.errors import ConfigError
-from model.priors.bias import bias_mask, line_kernel, log_mask, neighbour_mask
+from model.priors.bias import bias_mask, line_kernel, log_mask, neighbour_mask, table_shape
 
 GRIDS = [(4, 4), (3, 5), (6, 2), (1, 4), (4, 1), (1, 1)]
 
@@ -47,6 +47,34 @@ def test_mask_by_definition(grid, prefix, kernel, half_width):
         actual = bias_mask(0.7, config, grid, prefix, dtype=torch.float64)
         assert torch.allclose(actual, expected, rtol=0, atol=1e-15)
         assert torch.equal(actual, actual.mT) and (actual.diagonal() == 1).all()
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("direction", ["horizontal", "vertical"])
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_band_and_table_by_definition(grid, direction, rows):
+    """(1 - lambda_h g(|dx|)) exp(t_h(dy, dx)), pair by pair; a token keeps its own weight."""
+    length = grid[1] if direction == "horizontal" else grid[0]
+    config = BiasConfig(kernel="triangle", half_width=2, direction=direction, rows=rows)
+    lam = torch.tensor([0.2, 0.9], dtype=torch.float64)
+    draw = torch.Generator().manual_seed(0)
+    table = torch.randn(table_shape(length, 2, config), generator=draw, dtype=torch.float64)
+    tokens = list(itertools.product(range(grid[0]), range(grid[1])))
+    expected = torch.ones(2, 1 + len(tokens), 1 + len(tokens), dtype=torch.float64)
+    for (i, a), (j, b) in itertools.product(enumerate(tokens), repeat=2):
+        dy, dx = b[0] - a[0], b[1] - a[1]
+        across, along = (dy, dx) if direction == "horizontal" else (dx, dy)
+        if i == j or abs(across) > rows:
+            continue
+        g = max(0.0, 1 - abs(along) / 3)
+        for head in range(2):
+            t = table[head, rows + across, length - 1 + along].item()
+            expected[head, 1 + i, 1 + j] = (1 - lam[head].item() * g) * math.exp(t)
+    actual = bias_mask(lam, config, grid, 1, tables=[table], dtype=torch.float64)
+    assert torch.allclose(actual, expected, rtol=1e-14, atol=1e-15)
+    plain = bias_mask(0.7, config, grid, 1, dtype=torch.float64)
+    zero = bias_mask(0.7, config, grid, 1, tables=[torch.zeros_like(table)], dtype=torch.float64)
+    assert torch.allclose(zero, plain.expand_as(zero), rtol=0, atol=1e-15)
 
 
 def test_kernels_fall_off_to_their_half_width():

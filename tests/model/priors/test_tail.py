@@ -15,10 +15,11 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from model.config import TailConfig, build_config
-from model.priors.tail import structure, tail_mask, tail_size
+from model.priors.tail import _blend, structure, tail_mask, tail_size
 from tests.model.priors.listing import TAIL
 
-STRUCTURES = ("box", "coherence")
+STRUCTURES = ("box", "line", "coherence")
+COMBINATIONS = ("blend", "product", "intersect", "union")
 
 
 def maps(batch: int = 3, height: int = 9, width: int = 7, seed: int = 0) -> Tensor:
@@ -50,9 +51,99 @@ def test_ties_with_the_threshold_are_in_the_tail():
     assert tail_mask(d, 2 / 6 + 1e-9, 0.0, 1.0, TailConfig()).tolist() == [
         [[True, True, True], [True, False, False]]
     ]
-    constant = torch.ones(2, 3, 3)
-    for alpha in (0.0, 0.5, 1.0):
-        assert tail_mask(constant, 0.1, alpha, 1.0, TailConfig()).all()
+    assert tail_mask(torch.ones(2, 3, 3), 0.1, 0.0, 1.0, TailConfig()).all()
+
+
+@pytest.mark.parametrize("scope", ["batch", "image"])
+@pytest.mark.parametrize("combine", COMBINATIONS)
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_with_structure_the_tail_holds_exactly_k(combine, name, scope):
+    """Whatever ties: a constant map, few values, and maps whose structure ties."""
+    config = TailConfig(combine=combine, structure=name, scope=scope)
+    scopes = 1 if scope == "batch" else 3
+    flat, steps = torch.ones(3, 9, 7), (maps() * 3).round()
+    for d, q, alpha in itertools.product((flat, steps, maps()), (0.02, 0.1, 0.5), (0.3, 0.5, 1.0)):
+        tail = tail_mask(d, q, alpha, 0.5, config)
+        k = tail_size(d.numel() // scopes, q)
+        assert tail.reshape(scopes, -1).sum(1).tolist() == [k] * scopes
+    # Equal tokens are taken all over the map.
+    tail = tail_mask(torch.ones(1, 28, 28), 0.1, 0.5, 0.5, config)[0].float()
+    assert tail.view(4, 7, 28).mean((1, 2)).tolist() == pytest.approx([0.1] * 4, abs=0.03)
+    assert tail.view(28, 4, 7).mean((0, 2)).tolist() == pytest.approx([0.1] * 4, abs=0.03)
+
+
+def test_of_equal_criteria_the_larger_distance_wins():
+    d = torch.tensor([[[0.9, 0.5, 0.1, 0.7]]])
+    s = torch.tensor([[0.1, 0.5, 0.9, 0.3]])
+    ranks = rankdata(d.numpy().ravel()) + rankdata(s.numpy().ravel())
+    assert len(set(ranks)) == 1
+    order = [_blend(d.view(1, -1), s, 0.5, k)[0].tolist() for k in (1, 2)]
+    assert order == [[True, False, False, False], [True, False, False, True]]
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_noise_is_chosen_everywhere_alike(name, alpha):
+    """No border bias: corners, edges and the inside within 10 % of the mean rate, either way.
+
+    Classes of positions that are mirror images are pooled, as the maps are independent.
+    """
+    side, images, batches = 14, 64, 220
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.zeros(side, side)
+    for direction, _ in itertools.product(("horizontal", "vertical"), range(batches // 2)):
+        d = torch.rand(images, side, side, generator=generator)
+        mask = tail_mask(d, 0.02, alpha, 0.5, TailConfig(structure=name, direction=direction))
+        chosen += mask.float().sum(0) if direction == "horizontal" else mask.mT.float().sum(0)
+    rate = chosen / (images * batches)
+    rate = (rate + rate.flip(0) + rate.flip(1) + rate.flip(0, 1)) / 4
+    mean = rate.mean()
+    assert mean == pytest.approx(0.02, rel=0.01)
+    regions = {
+        "corner": rate[:2, :2],
+        "row's edge": rate[:2, 4:-4],
+        "column's edge": rate[4:-4, :2],
+        "very corner": rate[0, 0],
+        "outer row": rate[0, 4:-4],
+        "outer column": rate[4:-4, 0],
+        "second row": rate[1, 4:-4],
+        "inside": rate[4:-4, 4:-4],
+    }
+    assert {key: value.mean().item() / mean for key, value in regions.items()} == pytest.approx(
+        dict.fromkeys(regions, 1.0), abs=0.1
+    )
+
+
+@pytest.mark.parametrize("scope", ["batch", "image"])
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("combine", COMBINATIONS)
+def test_combinations_run_from_the_pixel_tail_to_the_structural_one(combine, name, scope):
+    d = maps(3, 12, 11)
+    config = TailConfig(combine=combine, structure=name, scope=scope)
+    blend = TailConfig(structure=name, scope=scope)
+    for alpha in (0.0, 1.0):
+        assert torch.equal(tail_mask(d, 0.1, alpha, 0.5, config), tail_mask(d, 0.1, alpha, 0.5, blend))
+
+
+def test_combinations_by_definition():
+    """On one image without ties: sets written out with sorted lists."""
+    d = maps(1, 12, 11).double()
+    flat, n, k, alpha = d.flatten(), 132, tail_size(132, 0.1), 0.6
+    s = structure(d, TailConfig(structure="line"), 0.5).flatten()
+    best = lambda values: sorted(range(n), key=lambda i: (-values[i], -flat[i]))  # noqa: E731
+    by_d, by_s = best(flat.tolist()), best(s.tolist())
+    region = set(by_s[: n - round(alpha * (n - k))])
+    first = by_d[: k - round(alpha * k)]
+    rank_d, rank_s = rankdata(flat), rankdata(s)
+    product = best(((1 - alpha) * np.log(rank_d) + alpha * np.log(rank_s)).tolist())
+    expected = {
+        "intersect": {*[i for i in by_d if i in region][:k]},
+        "union": {*first, *[i for i in by_s if i not in first][: k - len(first)]},
+        "product": {*product[:k]},
+    }
+    for combine, tokens in expected.items():
+        mask = tail_mask(d, 0.1, alpha, 0.5, TailConfig(structure="line", combine=combine))
+        assert set(mask.flatten().nonzero().flatten().tolist()) == tokens, combine
 
 
 def test_scope_image_gives_each_image_its_share():
@@ -71,14 +162,18 @@ def test_scope_image_gives_each_image_its_share():
 @pytest.mark.parametrize("name", STRUCTURES)
 @pytest.mark.parametrize("alpha", [0.25, 0.5, 0.75])
 def test_the_criterion_mixes_average_ranks(name, alpha):
-    """Against scipy's ranks, on a map with many ties."""
+    """Against scipy's ranks, on a map with many ties: all above the k-th, of its equals the largest d."""
     d = (maps(2, 8, 8) * 10).round() / 10
     config = TailConfig(structure=name)
     s = structure(d, config, 1.0)
     score = (1 - alpha) * rankdata(d.numpy().ravel()) + alpha * rankdata(s.numpy().ravel())
-    threshold = np.sort(score)[-tail_size(128, 0.2)]
-    expected = score >= threshold  # exact: alpha and ranks are binary fractions
-    assert tail_mask(d, 0.2, alpha, 1.0, config).numpy().ravel().tolist() == expected.tolist()
+    k = tail_size(128, 0.2)  # exact: alpha and ranks are binary fractions
+    threshold = np.sort(score)[-k]
+    tail = tail_mask(d, 0.2, alpha, 1.0, config).numpy().ravel()
+    assert tail.sum() == k
+    assert tail[score > threshold].all() and not tail[score < threshold].any()
+    equal = score == threshold
+    assert d.numpy().ravel()[equal & tail].min() >= d.numpy().ravel()[equal & ~tail].max(initial=0)
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -88,37 +183,54 @@ def test_alpha_one_is_structure_alone(name):
     s = structure(d, config, 0.7)
     tail = tail_mask(d, 0.2, 1.0, 0.7, config)
     assert tail.sum() == tail_size(d.numel(), 0.2)
-    assert s[tail].min() > s[~tail].max()
+    assert s[tail].min() >= s[~tail].max()
     # ... and the limit of the rank criterion.
     assert torch.equal(tail, tail_mask(d, 0.2, 1 - 1e-5, 0.7, config))
 
 
-def test_box_structure_by_definition():
-    """Means over the valid part of the window; a slow loop says which."""
-    d, reach, beta = maps(2, 5, 6).double(), 2, 0.6
-    expected = torch.empty_like(d)
-    for b, y, x in itertools.product(range(2), range(5), range(6)):
-        along = d[b, y, max(0, x - reach) : x + reach + 1].mean()
-        across = d[b, max(0, y - reach) : y + reach + 1, x].mean()
-        expected[b, y, x] = along - beta * across
-    assert torch.allclose(structure(d, TailConfig(length=reach), beta), expected, rtol=0, atol=1e-14)
+def window(x: int, reach: int, width: int) -> slice:
+    """The 2 reach + 1 entries around x, moved inwards where they would leave the line."""
+    start = min(max(x - reach, 0), max(width - 2 * reach - 1, 0))
+    return slice(start, min(start + 2 * reach + 1, width))
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (4, 9), (9, 3)])
+def test_box_and_line_by_definition(shape):
+    """A slow loop over tokens and their windows."""
+    (height, width), reach, beta = shape, 2, 0.6
+    d = maps(2, *shape).double()
+    box, line = torch.empty_like(d), torch.empty_like(d)
+    for b, y, x in itertools.product(range(2), range(height), range(width)):
+        columns = window(x, reach, width)
+        along = d[b, y, columns].mean()
+        box[b, y, x] = along - beta * d[b, window(y, reach, height), x].mean()
+        rows = window(y, 1, height)
+        beside = [d[b, r, columns].mean() for r in range(rows.start, rows.stop) if r != y]
+        line[b, y, x] = along - beta * sum(beside) / len(beside)
+    for name, expected in (("box", box), ("line", line)):
+        actual = structure(d, TailConfig(length=reach, structure=name), beta)
+        assert torch.allclose(actual, expected, rtol=0, atol=1e-14)
+
+
+def test_a_line_keeps_all_of_a_token_s_own_distance():
+    d = torch.zeros(1, 15, 15)
+    d[0, 7, 7] = 1.0
+    own = {name: structure(d, TailConfig(structure=name), 1.0)[0, 7, 7].item() for name in ("box", "line")}
+    assert own == pytest.approx({"box": 0, "line": 1 / 7})
 
 
 def test_coherence_by_definition():
-    """Coherence x cos(2 theta) with both factors computed apart, from the full tensor."""
+    """Coherence x cos(2 theta) with both factors computed apart, from the full tensor, token by token."""
     d, reach = maps(2, 8, 9).double(), 2
-    padded = torch.nn.functional.pad(d[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    gx = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
-    gy = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
-
-    def smooth(x: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(
-            x[:, None], 2 * reach + 1, stride=1, padding=reach, count_include_pad=False
-        )[:, 0]
-
-    xx, yy, xy = smooth(gx * gx), smooth(gy * gy), smooth(gx * gy)
-    root = ((xx - yy) ** 2 + 4 * xy**2).sqrt()
-    expected = root / (xx + yy) * ((yy - xx) / root)
+    a, b, c, e = d[:, :-1, :-1], d[:, :-1, 1:], d[:, 1:, :-1], d[:, 1:, 1:]
+    gx, gy = (b - a + e - c) / 2, (c - a + e - b) / 2  # one per square of 2 x 2 tokens
+    expected = torch.empty_like(d)
+    for i, y, x in itertools.product(range(2), range(8), range(9)):
+        rows, columns = window(y, reach, 8), window(x, reach, 9)
+        cells = (i, slice(rows.start, rows.stop - 1), slice(columns.start, columns.stop - 1))
+        xx, yy, xy = (gx[cells] ** 2).mean(), (gy[cells] ** 2).mean(), (gx[cells] * gy[cells]).mean()
+        root = ((xx - yy) ** 2 + 4 * xy**2).sqrt()
+        expected[i, y, x] = root / (xx + yy) * ((yy - xx) / root)
     actual = structure(d, TailConfig(structure="coherence", length=reach), 1.0)
     assert torch.allclose(actual, expected, rtol=0, atol=1e-5)
 

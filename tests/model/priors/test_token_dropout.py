@@ -11,7 +11,10 @@ from scipy.stats import binom
 from torch import Tensor
 
 from model.config import Schedule, TokenDropoutConfig, build_config
-from model.priors.token_dropout import TokenDropout, sample_mask, start_probability
+from model.errors import ConfigError
+from model.priors.masks import sample_mask, start_probability
+from model.priors.schedule import mean_value, value_at
+from model.priors.token_dropout import TokenDropout
 from tests.model.priors.listing import TOKEN_DROPOUT, Option
 
 PATTERNS = [
@@ -298,3 +301,141 @@ def test_masks_on_cuda(pattern, direction):
     config = TokenDropoutConfig(pattern=pattern, direction=direction)
     mask = sample_mask(config, 0.3, 2000, (4, 6), torch.Generator("cuda").manual_seed(0))
     assert mask.is_cuda and mask.float().mean().item() == pytest.approx(0.3, abs=0.03)
+
+
+# --------------------------------------------------------------------------- pseudo-anomalies
+
+PSEUDO = ("noise", "donor", "swap")
+
+
+def cut(fill: str, x: Tensor, grid: tuple[int, int], prefix: int = 0, **values: object) -> Tensor:
+    config = TokenDropoutConfig(pattern="segment", rate=0.4, fill=fill, **values)
+    return dropout(config)(x, grid, prefix)[:, prefix:]
+
+
+@pytest.mark.parametrize("prefix", [0, 3])
+def test_noise_has_the_sd_of_the_token_times_the_strength(prefix):
+    scale = torch.linspace(0.1, 10, 30).view(1, 30, 1)
+    x = torch.randn(8, prefix + 30, 512, generator=torch.Generator().manual_seed(1))
+    x[:, prefix:] *= scale
+    patches = x[:, prefix:]
+    for strength in (1.0, 0.25):
+        moved = cut("noise", x, (5, 6), prefix, strength=strength) - patches
+        dropped = moved.abs().amax(-1) > 0
+        relative = (moved.std(-1) / patches.std(-1))[dropped]
+        assert dropped.float().mean() == pytest.approx(0.4, abs=0.15)
+        assert relative.mean().item() == pytest.approx(strength, rel=0.02)
+        assert (relative / strength - 1).abs().max() < 0.2
+    flat = torch.ones(2, 30, 4, requires_grad=True)  # no spread, no noise, and no NaN in the gradient
+    out = cut("noise", flat, (5, 6))
+    out.sum().backward()
+    assert torch.equal(out, flat) and torch.isfinite(flat.grad).all()
+
+
+def test_a_donor_is_the_same_place_of_one_other_image():
+    batch, tokens = 5, 30
+    x = (100.0 * torch.arange(batch).view(-1, 1, 1) + torch.arange(tokens).view(1, -1, 1)).expand(-1, -1, 3)
+    donors = set()
+    module = dropout(TokenDropoutConfig(pattern="segment", rate=0.4, fill="donor"))
+    for _ in range(60):
+        out = module(x, (5, 6), 0)[..., 0]
+        assert torch.equal(out % 100, x[..., 0] % 100)
+        for i in range(batch):
+            others = set((out[i][out[i] != x[i, :, 0]] // 100).long().tolist())
+            assert len(others) <= 1 and i not in others
+            donors |= {(i, j) for j in others}
+    assert len(donors) == batch * (batch - 1)
+
+
+def test_a_donor_needs_another_image():
+    with pytest.raises(ConfigError, match="two images"):
+        cut("donor", torch.randn(1, 30, 3), (5, 6))
+    with pytest.raises(ValueError, match="batch_size"):
+        build_config({"token_dropout": {"pattern": "segment", "fill": "donor"}, "train": {"batch_size": 1}})
+
+
+def test_swap_moves_a_piece_of_the_image_as_a_whole():
+    x = torch.arange(30.0).view(1, 30, 1).expand(6, 30, 3)
+    shifts = set()
+    module = dropout(TokenDropoutConfig(pattern="segment", rate=0.4, fill="swap"))
+    for _ in range(60):
+        out = module(x, (5, 6), 0)[..., 0]
+        for before, after in zip(x[..., 0], out, strict=True):
+            moved = after != before
+            rows = (after // 6 - before // 6)[moved] % 5
+            columns = (after % 6 - before % 6)[moved] % 6
+            assert rows.unique().numel() <= 1 and columns.unique().numel() <= 1
+            shifts |= set(zip(rows.tolist(), columns.tolist(), strict=True))
+    assert len(shifts) == 29  # every other place, never its own
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean", "neighbour", "learned", *PSEUDO])
+@pytest.mark.parametrize("pattern", ["token", "segment", "stripe", "block"])
+def test_strength_blends_the_token_with_its_fill(fill, pattern):
+    x = torch.randn(4, 2 + 30, 3, generator=torch.Generator().manual_seed(1))
+    half, full = (
+        dropout(TokenDropoutConfig(pattern=pattern, rate=0.4, fill=fill, strength=s))(x, (5, 6), 2)
+        for s in (0.5, 1.0)
+    )
+    assert torch.allclose(half, (x + full) / 2, atol=1e-6)
+    assert not torch.equal(half, full)
+
+
+def test_strength_and_lengths_follow_training():
+    config = TokenDropoutConfig(
+        pattern="segment",
+        fill="swap",
+        strength=Schedule(from_=1.0, to=0.2),
+        length=(2, Schedule(from_=2, to=8)),
+    )
+    module = TokenDropout(config, 3)
+    assert (module.strength, module.lengths) == (0.2, (2, 8))
+    values = module.set_progress(0.5)
+    assert (module.strength, module.lengths) == (pytest.approx(0.6), (2, 5))
+    assert values == pytest.approx(
+        {"token_dropout.rate": 0.2, "token_dropout.strength": 0.6,
+         "token_dropout.length[0]": 2, "token_dropout.length[1]": 5}
+    )  # fmt: skip
+    module.set_progress(0.0)
+    module.train()
+    module.rate, module.generator = 0.02, torch.Generator().manual_seed(0)
+    mask = (module(torch.rand(200, 400, 3), (10, 40), 0) == 0).all(-1)
+    assert not mask.any()  # swapped, not zeroed
+    with pytest.raises(ValueError, match="shortest, longest"):
+        TokenDropoutConfig(length=(4, Schedule(from_=2, to=8)))
+
+
+@pytest.mark.parametrize("budget", ["mean", "exact"])
+def test_rescaling_keeps_the_expectation_at_any_strength(budget):
+    config = TokenDropoutConfig(pattern="segment", rate=0.3, rescale=True, strength=0.5, budget=budget)
+    out = dropout(config, 1)(torch.ones(20_000, 10, 1), (2, 5), 0)
+    assert out.mean().item() == pytest.approx(1, abs=0.01)
+
+
+def test_all_fills_share_the_masks_of_later_sites():
+    """Two cuts of one step: what the first fill draws may not shift the second mask."""
+    x = torch.rand(3, 30, 3) + 1
+    masks = []
+    for fill in ("zero", "mean", *PSEUDO):
+        module = dropout(TokenDropoutConfig(pattern="block", rate=0.3, fill=fill))
+        module(x, (5, 6), 0)
+        masks.append((module(x, (5, 6), 0) != x).all(-1))
+    assert all(torch.equal(masks[0], mask) for mask in masks[1:])
+
+
+def test_a_schedule_is_scaled_to_the_mean_it_is_asked_for():
+    for shape in ("linear", "cosine", "step", "exponential"):
+        course = Schedule(from_=0.05, to=0.5, shape=shape, begin=0.1, end=0.7)
+        config = TokenDropoutConfig(pattern="segment", rate=course, mean_rate=0.2).matched(120)
+        assert config.mean_rate is None
+        assert mean_value(config.rate, 120) == pytest.approx(0.2, rel=1e-12)
+        shares = {value_at(config.rate, p) / value_at(course, p) for p in (0.0, 0.3, 0.5, 1.0)}
+        assert max(shares) == pytest.approx(min(shares), rel=1e-12)
+    assert TokenDropoutConfig(rate=0.4, mean_rate=0.2).matched(10).rate == 0.2
+    assert mean_value(Schedule(from_=0, to=1), 4) == pytest.approx((0 + 0.25 + 0.5 + 0.75) / 4)
+
+
+@pytest.mark.parametrize("values", [{"rate": {"from": 0.0, "to": 0.4, "begin": 0.9}}, {"rate": 0.0}])
+def test_a_mean_out_of_reach_is_refused(values):
+    with pytest.raises(ValueError, match="mean_rate"):
+        build_config({"token_dropout": {"pattern": "segment", "mean_rate": 0.3, **values}})

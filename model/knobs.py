@@ -1,0 +1,62 @@
+"""What a setting may be: a *knob* is a number or a :class:`Schedule` over training progress (prior A2).
+
+Every section of the configuration is built from these. No torch here: planning a study must stay quick.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+SECTION = ConfigDict(
+    extra="forbid", use_attribute_docstrings=True, populate_by_name=True, allow_inf_nan=False
+)
+
+Shape = Literal["constant", "linear", "cosine", "exponential", "step"]
+
+
+@dataclass(frozen=True, config=SECTION)
+class Schedule:
+    """A knob's value over training progress in [0, 1] (prior A2); inference uses the final value."""
+
+    from_: Annotated[float, Field(alias="from")]
+    """Value up to ``begin``."""
+    to: float
+    """Value from ``end`` on."""
+    shape: Shape = "linear"
+    """How it moves between: ``step`` jumps half-way; ``constant`` is ``to`` throughout."""
+    begin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Progress at which it starts to move."""
+    end: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Progress at which it has arrived."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Schedule:
+        if self.end < self.begin:
+            raise ValueError(f"schedule ends ({self.end}) before it begins ({self.begin})")
+        if self.shape == "exponential" and (self.from_ <= 0 or self.to <= 0):
+            raise ValueError(f"an exponential schedule needs positive ends, got {self.from_} and {self.to}")
+        return self
+
+
+def within(low: float, high: float, *, open_low: bool = False) -> Any:
+    """Validator of a knob: each value it can take lies in [low, high] (or (low, high])."""
+    bracket = "(" if open_low else "["
+
+    def check(value: Any) -> Any:
+        ends = (value.from_, value.to) if isinstance(value, Schedule) else (value,)
+        for end in ends:
+            if isinstance(end, (int, float)) and not (
+                (low < end if open_low else low <= end) and end <= high
+            ):
+                raise ValueError(f"{end:g} is outside the allowed range {bracket}{low:g}, {high:g}]")
+        return value
+
+    return AfterValidator(check)
+
+
+Knob = float | Schedule
+Share = Annotated[Knob, within(0, 1)]
+Positive = Annotated[int, Field(ge=1)]
