@@ -20,6 +20,7 @@ from model.config import (
     TailConfig,
     TokenDropoutConfig,
 )
+from model.encoders.efficientnet_id import EFFICIENTNET
 from model.encoders.identity import TEXTURE
 
 Section = TypeVar("Section", bound="BottleneckConfig | TailConfig | TokenDropoutConfig | BiasConfig")
@@ -61,11 +62,11 @@ def _steady(section: Section) -> Section:
 
 
 def _encoder(config: EncoderConfig) -> EncoderConfig:
-    """Which settings say where the weights come from: the built-in has none, a file wins over names."""
+    """Which settings say where the weights come from: built-ins have their own, a file wins over names."""
     default = EncoderConfig()
     if config.name == TEXTURE:
         return replace(config, pretrained=default.pretrained, weights=None, seed=default.seed)
-    if config.weights:
+    if config.weights or config.name == EFFICIENTNET:
         return replace(config, pretrained=default.pretrained, seed=default.seed)
     return replace(config, seed=default.seed) if config.pretrained else config
 

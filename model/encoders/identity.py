@@ -6,6 +6,7 @@ from pathlib import Path
 
 from model.config import EncoderConfig
 from model.data.hashing import content_hash
+from model.encoders.efficientnet_id import EFFICIENTNET
 from model.errors import CheckpointError
 
 TEXTURE = "texture"
@@ -25,12 +26,16 @@ def weights_fingerprint(config: EncoderConfig) -> str:
     """What identifies the encoder's weights in run keys and cache names.
 
     A local file counts by its contents, published weights by timm's name for them, random weights
-    by their seed, the texture encoder by its version and constants.
+    by their seed, the built-in encoders by version and constants (and published weights' digest).
     """
     if config.name == TEXTURE:
         from model.encoders.texture_id import TEXTURE_FINGERPRINT
 
         return TEXTURE_FINGERPRINT
+    if config.name == EFFICIENTNET:
+        from model.encoders.efficientnet_id import efficientnet_fingerprint
+
+        return efficientnet_fingerprint()
     if config.weights:
         return f"file:{file_digest(Path(config.weights).expanduser())}"
     return f"timm:{config.name}" if config.pretrained else f"random:{config.seed}"
@@ -41,6 +46,11 @@ def describe(config: EncoderConfig) -> str:
     if config.name == TEXTURE:
         return (
             "texture (built-in descriptor, no learned semantics; conclusions for research need "
+            "DINOv2-class weights)"
+        )
+    if config.name == EFFICIENTNET:
+        return (
+            f"{config.name} (first stages of a small ImageNet network; conclusions for research need "
             "DINOv2-class weights)"
         )
     if config.weights:

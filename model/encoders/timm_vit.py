@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.config import EncoderConfig
+from model.encoders.efficientnet_id import EFFICIENTNET
 from model.encoders.identity import TEXTURE
 from model.errors import CheckpointError, ConfigError
 from model.streams import generator
@@ -211,7 +212,9 @@ def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ConfigError(
             f"unknown encoder '{name}'",
-            hint=f"did you mean '{near[0]}'?" if near else f"'{TEXTURE}' or a name that timm knows",
+            hint=f"did you mean '{near[0]}'?"
+            if near
+            else f"'{TEXTURE}', '{EFFICIENTNET}' or a name that timm knows",
         )
     kwargs: dict[str, Any] = {"img_size": image_size} if image_size else {}
     try:
@@ -316,7 +319,19 @@ def _build_texture(config: EncoderConfig, image_size: tuple[int, int]) -> Encode
     return TextureEncoder(image_size, config.blocks).freeze()
 
 
-_BUILT_IN = {TEXTURE: _build_texture}
+def _build_efficientnet(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
+    from model.encoders.efficientnet import EfficientNetEncoder
+
+    if config.weights:
+        raise ConfigError(
+            f"encoder.weights {config.weights}: {config.name} takes its weights from its package",
+            hint="leave encoder.weights out",
+        )
+    check_image_size(image_size, (EfficientNetEncoder.patch_size,) * 2, config.name)
+    return EfficientNetEncoder(image_size, config.blocks).freeze()
+
+
+_BUILT_IN = {TEXTURE: _build_texture, EFFICIENTNET: _build_efficientnet}
 
 
 def build_encoder(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
