@@ -93,7 +93,7 @@ class EfficientNetEncoder(Encoder):
             self.register_buffer(f"mean_{i}", constants[f"mean_{i}"], persistent=False)  # [D_i]
             self.register_buffer(f"projection_{i}", constants[f"projection_{i}"], persistent=False)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, S, S] ImageNet-normalised -> per layer [B, H*W, C]."""
         maps = on_one_grid(self.backbone(images))
