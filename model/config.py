@@ -91,7 +91,7 @@ class EncoderConfig:
     """The frozen encoder: whose tokens are reconstructed."""
 
     name: str = "vit_base_patch14_reg4_dinov2"
-    """A timm Vision Transformer's name, or a built-in encoder: ``texture``."""
+    """A timm Vision Transformer's name, or a built-in encoder: ``texture`` or ``efficientnet-lite0``."""
     pretrained: bool = True
     """Load the weights timm publishes for ``name`` (needs the network once)."""
     weights: str | None = None

@@ -61,6 +61,19 @@ _ALL = [
             "tail": {"ramp": 50},
         },
     ),
+    Preset(
+        "pocket-real",
+        "For two CPU cores and real images: EfficientNet-Lite0's first stages, trained on ImageNet and "
+        "installed with this package, and a small decoder; see docs/encoders.md for its numbers. "
+        "For trying things out; conclusions for research need DINOv2-class weights.",
+        {
+            "image": {"resize": 320, "crop": 320},
+            "encoder": {"name": "efficientnet-lite0", "pretrained": False, "blocks": [0, 1]},
+            "decoder": {"depth": 2},
+            "train": {"iterations": 100, "batch_size": 4, "warmup": 10},
+            "tail": {"ramp": 50},
+        },
+    ),
 ]
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}

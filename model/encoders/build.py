@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.config import EncoderConfig
+from model.encoders.efficientnet_id import (
+    EFFICIENTNET,
+    efficientnet_description,
+    efficientnet_fingerprint,
+)
 from model.encoders.identity import (
     texture_description,
     texture_fingerprint,
@@ -49,9 +54,18 @@ def _build_texture(config: EncoderConfig, image_size: tuple[int, int]) -> Encode
     return build_texture(config, image_size)
 
 
+def _build_efficientnet(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
+    from model.encoders.efficientnet import build_efficientnet
+
+    return build_efficientnet(config, image_size)
+
+
 _TIMM = EncoderEntry(_build_timm, timm_fingerprint, timm_description)
 _ENTRIES: dict[str, EncoderEntry] = {
     "texture": EncoderEntry(_build_texture, texture_fingerprint, texture_description, own_weights=True),
+    EFFICIENTNET: EncoderEntry(
+        _build_efficientnet, efficientnet_fingerprint, efficientnet_description, own_weights=True
+    ),
 }
 
 

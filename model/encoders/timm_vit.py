@@ -184,7 +184,10 @@ def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
     """The architecture, at ``image_size`` or at its own size. Raises ConfigError if unknown."""
     if not timm.is_model(name):
         near = suggestion(name, timm.list_models(), list_all=False)
-        raise ConfigError(f"unknown encoder '{name}'", hint=near or "'texture', or a name that timm knows")
+        raise ConfigError(
+            f"unknown encoder '{name}'",
+            hint=near or "'texture', 'efficientnet-lite0', or a name that timm knows",
+        )
     kwargs: dict[str, Any] = {"img_size": image_size} if image_size else {}
     try:
         vit = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
