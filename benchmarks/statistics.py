@@ -1,7 +1,7 @@
 """What the statistics promise, simulated: errors, power, coverage, and what the plain ways would do.
 
     python benchmarks/statistics.py --quick        80 s on one core, percentages good to about 3
-    python benchmarks/statistics.py                about 8 minutes, good to 0.5 (mixed study: 3)
+    python benchmarks/statistics.py                not timed to its end: over 6 minutes, most of it the mixed study
     python benchmarks/statistics.py --redraw 100   and coverage on that many freshly drawn `stripes` test
                                                    sets (about 6 s each)
 
