@@ -1,9 +1,9 @@
 """What the statistics promise, simulated: errors, power, coverage, and what the plain ways would do.
 
     python benchmarks/statistics.py --quick        80 s on one core, percentages good to about 3
-    python benchmarks/statistics.py                about 8 minutes, good to 0.5 (mixed study: 3)
+    python benchmarks/statistics.py                over 6 minutes, mostly the mixed study, good to 0.5
     python benchmarks/statistics.py --redraw 100   and coverage on that many freshly drawn `stripes` test
-                                                   sets (about 6 s each)
+                                                   sets (some seconds each)
 
 Every number comes from the functions that the reports use (``ablate.evidence``). Differences are normal
 with sd 1 unless a table says otherwise. The exit status is 1 where a limit is exceeded, allowing for three
