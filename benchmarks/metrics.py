@@ -29,8 +29,10 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # runs from a checkout that is not installed
 
-from model.metrics import AUPRO_RECIPES, Regions, evaluate, regions
-from model.strata import mechanism, stratify
+from model.metrics import AUPRO_RECIPES, evaluate
+from model.regions import Regions, label_regions
+from model.strata import stratify
+from model.stratum_scores import mechanism
 
 IMAGES, SIDE, REGIONS = 83, 256, 180
 PUBLISHED_SECONDS = 20.1 + 9.0
@@ -84,7 +86,7 @@ def main() -> int:
     """Print one table; 0 if the limits hold."""
     data = draw()
     maps, masks = data["maps"], data["masks"]
-    labelled: Regions = regions(masks)
+    labelled: Regions = label_regions(masks)
     if labelled.count != REGIONS:
         raise RuntimeError(f"drew {labelled.count} regions, not {REGIONS}")
     table = Table(title=f"{IMAGES} maps of {SIDE} x {SIDE}, {REGIONS} regions, one core")
@@ -92,7 +94,9 @@ def main() -> int:
         table.add_column(column, justify="left" if column == "what" else "right")
 
     held = True
-    table.add_row("label the regions, once per dataset", f"{best_of(lambda: regions(masks)):.3f}", "", "")
+    table.add_row(
+        "label the regions, once per dataset", f"{best_of(lambda: label_regions(masks)):.3f}", "", ""
+    )
     for dtype in (np.float16, np.float32, np.float64):
         inputs = data | {"maps": maps.astype(dtype)}
         for recipe in AUPRO_RECIPES:

@@ -3,6 +3,8 @@
 Both take the direction bias of prior C. With lambda = 0 (and not learned) they run the plain code
 path, hence the same bits. Unusual here: biased linear attention keeps patch and prefix tokens apart
 and lays the patch tokens out line by line, so that the banded term needs no copy of its own.
+
+Shapes are those of the legend in ``model/__init__.py``; here R lines of M tokens each are rows or columns.
 """
 
 from __future__ import annotations
@@ -101,55 +103,59 @@ class LinearAttention(Attention):
     def forward(self, x: Tensor, grid: Grid, prefix: int) -> Tensor:
         """[B, T, C] -> [B, T, C]; ``grid`` is (H, W), ``prefix`` is P."""
         check_tokens(x, grid, prefix)
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [B, T, 3 C] -> [B, T, 3, heads, D]
         return self.proj(self._biased(qkv, grid, prefix) if self.biased else self._plain(qkv))
 
     def _plain(self, qkv: Tensor) -> Tensor:
         """[B, T, 3, heads, D] -> [B, T, C]."""
-        q, k, v = _features(qkv.permute(2, 0, 3, 1, 4))
-        kv, k_sum = _summary(k, v)
-        out = _ratio(q @ kv, _dot(q, k_sum) + self.eps)
-        return out.transpose(1, 2).flatten(2).to(qkv.dtype)
+        q, k, v = _features(qkv.permute(2, 0, 3, 1, 4))  # each [B, heads, T, D]
+        kv, k_sum = _summary(k, v)  # [B, heads, D, D], [B, heads, D]
+        out = _ratio(q @ kv, _dot(q, k_sum) + self.eps)  # [B, heads, T, D]
+        return out.transpose(1, 2).flatten(2).to(qkv.dtype)  # [B, T, heads, D] -> [B, T, C]
 
     def _biased(self, qkv: Tensor, grid: Grid, prefix: int) -> Tensor:
         """[B, T, 3, heads, D] -> [B, T, C]: full attention minus the banded term of each line."""
         assert self.bias is not None
         axes = TRANSPOSED[self.bias.direction]
         # The full terms do not care for the order of tokens, so the grid lies along the first axis
-        # of the bias from the start: q, k, v [B, heads, lines, tokens of a line, D].
+        # of the bias from the start.
         along = (1, 2) if not axes[0] else (2, 1)
-        patches = qkv[:, prefix:].unflatten(1, grid)
-        q, k, v = _features(patches.permute(3, 0, 4, *along, 5))
+        patches = qkv[:, prefix:].unflatten(1, grid)  # [B, N, 3, heads, D] -> [B, H, W, 3, heads, D]
+        q, k, v = _features(patches.permute(3, 0, 4, *along, 5))  # each [B, heads, R, M, D]
+        # Sums over all N patch tokens [B, heads, N, D]: [B, heads, D, D] and [B, heads, D].
         kv, k_sum = _summary(k.flatten(2, 3), v.flatten(2, 3))
-        before = _features(qkv[:, :prefix].permute(2, 0, 3, 1, 4))
+        before = _features(qkv[:, :prefix].permute(2, 0, 3, 1, 4))  # each [B, heads, P, D]
         if prefix:
             kv_before, k_sum_before = _summary(*before[1:])
             kv, k_sum = kv + kv_before, k_sum + k_sum_before
 
-        top = (q.flatten(2, 3) @ kv).view_as(v)
-        bottom = _dot(q.flatten(2, 3), k_sum).view(q.shape[:-1])
+        top = (q.flatten(2, 3) @ kv).view_as(v)  # [B, heads, N, D] -> [B, heads, R, M, D]
+        bottom = _dot(q.flatten(2, 3), k_sum).view(q.shape[:-1])  # [B, heads, N] -> [B, heads, R, M]
         for turned in (transposed != axes[0] for transposed in axes):
+            # The second axis of ``both``: [B, heads, R, M, D] -> [B, heads, M, R, D], and back below.
             lines = [t.transpose(2, 3) if turned else t for t in (q, k, v)]
             band_top, band_bottom = self._band(*lines)
             top = top - (band_top.transpose(2, 3) if turned else band_top)
             bottom = bottom - (band_bottom.transpose(2, 3) if turned else band_bottom)
-        out = _ratio(top, bottom + self.eps)
-        out = out.permute(0, *(axis + 1 for axis in along), 1, 4).flatten(1, 2)  # [B, N, heads, D]
+        out = _ratio(top, bottom + self.eps)  # [B, heads, R, M, D]
+        # -> [B, H, W, heads, D] -> [B, N, heads, D]
+        out = out.permute(0, *(axis + 1 for axis in along), 1, 4).flatten(1, 2)
         if prefix:
-            plain = _ratio(before[0] @ kv, _dot(before[0], k_sum) + self.eps)
-            out = torch.cat([plain.transpose(1, 2), out], dim=1)
-        return out.flatten(2).to(qkv.dtype)
+            plain = _ratio(before[0] @ kv, _dot(before[0], k_sum) + self.eps)  # [B, heads, P, D]
+            out = torch.cat([plain.transpose(1, 2), out], dim=1)  # [B, T, heads, D]
+        return out.flatten(2).to(qkv.dtype)  # [B, T, C]
 
     def _band(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Banded terms of numerator and denominator, of the shapes of ``v`` and ``v[..., 0]``.
 
-        q, k, v: [B, heads, lines, tokens of a line, D].
+        q, k, v: [B, heads, R, M, D].
         """
         assert self.bias is not None
         dtype = _accumulator(q)
         weakening = line_weakening(self.strength(), q.shape[3], self.bias, device=q.device, dtype=dtype)
-        weights = line_weights(q, k, weakening)
-        band = torch.bmm(weights.to(v.dtype), v.flatten(0, 2))
+        weights = line_weights(q, k, weakening)  # [B * heads * R, M, M]
+        band = torch.bmm(weights.to(v.dtype), v.flatten(0, 2))  # [B * heads * R, M, D]
+        # [B, heads, R, M, D] and [B, heads, R, M]
         return band.view(v.shape), weights.sum(-1).view(v.shape[:-1])
 
 
@@ -166,11 +172,11 @@ class SoftmaxAttention(Attention):
         Raises :class:`model.errors.ConfigError` if the neighbour mask leaves a token nothing.
         """
         check_tokens(x, grid, prefix)
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # [B, T, 3 C] -> [B, T, 3, heads, D]
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [B, heads, T, D]
         mask = self._mask(q, grid, prefix)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self.proj(out.transpose(1, 2).flatten(2))  # [B, heads, T, D] -> [B, T, C]
 
     def _mask(self, q: Tensor, grid: Grid, prefix: int) -> Tensor | None:
         """What SDPA takes: None, bool [T, T], or logits to add, [T, T] or [heads, T, T]."""
@@ -214,7 +220,7 @@ def _dot(q: Tensor, k_sum: Tensor) -> Tensor:
 
 
 def _ratio(top: Tensor, bottom: Tensor) -> Tensor:
-    """top [..., D] / bottom [...], in the type of the denominator."""
+    """top [..., D] / bottom [...] -> [..., D], in the type of the denominator."""
     return top.to(bottom.dtype) * (1 / bottom).unsqueeze(-1)
 
 

@@ -7,8 +7,8 @@ where that is doubtful (another order of sums, another use of a random stream) t
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, TypeVar
+from dataclasses import fields, replace
+from typing import Any
 
 from model.config import (
     BiasConfig,
@@ -19,17 +19,9 @@ from model.config import (
     Schedule,
     TailConfig,
     TokenDropoutConfig,
+    knobs_of,
 )
-from model.encoders.identity import TEXTURE
-
-Section = TypeVar("Section", bound="BottleneckConfig | TailConfig | TokenDropoutConfig | BiasConfig")
-
-_KNOBS: dict[type, tuple[str, ...]] = {
-    BottleneckConfig: ("dropout",),
-    TailConfig: ("q", "alpha", "beta", "factor"),
-    TokenDropoutConfig: ("rate",),
-    BiasConfig: ("lambda_",),
-}
+from model.encoders.build import entry_of
 
 
 def canonical(config: ModelConfig) -> ModelConfig:
@@ -39,31 +31,38 @@ def canonical(config: ModelConfig) -> ModelConfig:
     ``canonical(canonical(c)) == canonical(c)``. What only concerns resources (``cache.budget_gb``,
     ``train.checkpoint_every``) is left as it is: a run needs it, its key does not.
     """
+    config = _steady(config)
     return replace(
         config,
         encoder=_encoder(config.encoder),
         decoder=_decoder(config.decoder),
-        bottleneck=_bottleneck(_steady(config.bottleneck)),
-        token_dropout=_token_dropout(_steady(config.token_dropout)),
-        tail=_tail(_steady(config.tail)),
-        bias=_bias(_steady(config.bias), config.decoder.depth),
+        bottleneck=_bottleneck(config.bottleneck),
+        token_dropout=_token_dropout(config.token_dropout),
+        tail=_tail(config.tail),
+        bias=_bias(config.bias, config.decoder.depth),
     )
 
 
-def _steady(section: Section) -> Section:
+def _steady(config: ModelConfig) -> ModelConfig:
     """Schedules that never move, as numbers: ``constant`` is ``to`` throughout."""
     changes: dict[str, Any] = {}
-    for name in _KNOBS[type(section)]:
-        knob = getattr(section, name)
-        if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to):
-            changes[name] = knob.to
-    return replace(section, **changes)
+    for part in fields(config):
+        section: Any = getattr(config, part.name)
+        knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
+        steady = {
+            name: knob.to
+            for name, knob in knobs.items()
+            if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to)
+        }
+        if steady:
+            changes[part.name] = replace(section, **steady)
+    return replace(config, **changes)
 
 
 def _encoder(config: EncoderConfig) -> EncoderConfig:
-    """Which settings say where the weights come from: the built-in has none, a file wins over names."""
+    """Which settings say where the weights come from: some bring their own, a file wins over names."""
     default = EncoderConfig()
-    if config.name == TEXTURE:
+    if entry_of(config.name).own_weights:
         return replace(config, pretrained=default.pretrained, weights=None, seed=default.seed)
     if config.weights:
         return replace(config, pretrained=default.pretrained, seed=default.seed)

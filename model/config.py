@@ -14,7 +14,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -389,6 +389,11 @@ def build_config(values: Mapping[str, Any]) -> ModelConfig:
     """
     # By way of JSON: its strict mode takes lists for tuples, yet never "3" or true for a number.
     return _ADAPTER.validate_json(json.dumps(values), strict=True)
+
+
+def knobs_of(section: type) -> tuple[str, ...]:
+    """Fields of a section's dataclass that may be schedules, in order: their annotations say so."""
+    return tuple(name for name, hint in get_type_hints(section).items() if Schedule in get_args(hint))
 
 
 def dump_config(config: ModelConfig) -> dict[str, Any]:

@@ -1,186 +1,28 @@
-"""Dinomaly (Guo et al., CVPR 2025): frozen encoder, noisy bottleneck, decoder, grouped layers.
-
-The trainable part reads the encoder's *group means* only, so it can be fed from a feature cache:
-``forward`` = ``reconstruct`` of ``encode``.
-"""
+"""Dinomaly (Guo et al., CVPR 2025) whole, for where teacher and student are wanted in one module."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
 from torch import Tensor, nn
 
-from model.attention import Attention
-from model.bottleneck import Bottleneck
-from model.config import Knob, ModelConfig
-from model.decoder import DecoderBlock
-from model.encoders.timm_vit import Encoder, build_encoder
-from model.errors import ConfigError
-from model.priors.schedule import value_at
-from model.priors.token_dropout import TokenDropout
-from model.streams import derive_seed, generator
-
-Maps = list[Tensor]
-"""G maps [B, C, H, W]."""
+from model.config import ModelConfig
+from model.student import Maps, Student
+from model.teacher import Teacher, build_teacher
 
 
 class Dinomaly(nn.Module):
-    """The whole model.
+    """A teacher and its student: images in, maps out."""
 
-    Parameters
-    ----------
-    encoder: frozen; its layers are split into G contiguous groups.
-    config: widths, depth, noise and priors.
-
-    Call ``initialise`` for the paper's random start, ``set_progress`` before each training step and
-    once (with 1.0) before inference.
-    """
-
-    def __init__(self, encoder: Encoder, config: ModelConfig) -> None:
+    def __init__(self, teacher: Teacher, student: Student) -> None:
         super().__init__()
-        heads = config.decoder.heads or encoder.heads
-        if encoder.dim % heads:
-            raise ConfigError(f"decoder.heads {heads} does not divide the encoder's width {encoder.dim}")
-        if config.recentre and not encoder.prefix:
-            raise ConfigError(
-                f"recentre needs a class token, which encoder '{config.encoder.name}' does not have"
-            )
-        self.encoder = encoder
-        self.config = config
-        self.prefix = encoder.prefix
-        self.grid = encoder.grid
-        self.layer_groups = config.splits(encoder.layers)
-        self.block_groups = config.splits(config.decoder.depth)
-        self.bottleneck = Bottleneck(encoder.dim, config.bottleneck)
-        biased = config.bias.blocks if config.bias.blocks is not None else range(config.decoder.depth)
-        self.decoder = nn.ModuleList(
-            DecoderBlock(encoder.dim, heads, config.decoder, config.bias if i in biased else None)
-            for i in range(config.decoder.depth)
-        )
-        self.token_dropout = TokenDropout(config.token_dropout, encoder.dim)
-        shares = torch.tensor([len(group) / encoder.layers for group in self.layer_groups])
-        self.register_buffer("layer_shares", shares, persistent=False)
-        self.layer_shares: Tensor
-        self.set_progress(1.0)
-
-    def attentions(self) -> list[Attention]:
-        """The decoder's attentions, block by block."""
-        return [block.attn for block in self.decoder if isinstance(block, DecoderBlock)]
-
-    def student(self) -> list[tuple[str, nn.Parameter]]:
-        """Trainable parameters by name: everything but the encoder."""
-        return [(n, p) for n, p in self.named_parameters() if not n.startswith("encoder.")]
-
-    def student_state(self) -> dict[str, Tensor]:
-        """State dict without the encoder."""
-        return {n: v for n, v in self.state_dict().items() if not n.startswith("encoder.")}
-
-    def initialise(self, seed: int) -> None:
-        """Truncated normal sd 0.01 in [-0.03, 0.03] for linear weights, zero biases, unit norms.
-
-        Each parameter draws from its own (seed, name) stream, so adding one shifts no other. A model
-        that was trained before starts anew.
-        """
-        for attention in self.attentions():
-            attention.reset_strength()
-        self.token_dropout.reset_fill()
-        for name, module in self.named_modules():
-            if name.startswith("encoder"):
-                continue
-            if isinstance(module, nn.LayerNorm):
-                module.reset_parameters()
-            if not isinstance(module, nn.Linear):
-                continue
-            draw = generator(seed, "init", f"{name}.weight")
-            weight = torch.empty(module.weight.shape)
-            nn.init.trunc_normal_(weight, std=0.01, a=-0.03, b=0.03, generator=draw)
-            with torch.no_grad():
-                module.weight.copy_(weight)
-                module.bias.zero_()
-
-    def set_progress(self, progress: float) -> dict[str, float]:
-        """Set every knob of the model to its value at training progress in [0, 1].
-
-        Returns the values by their YAML path, for the training history.
-        """
-        config = self.config
-        self.bottleneck.rate = value_at(config.bottleneck.dropout, progress)
-        values = {"bottleneck.dropout": self.bottleneck.rate}
-        if config.token_dropout.pattern != "none":
-            self.token_dropout.rate = value_at(config.token_dropout.rate, progress)
-            values["token_dropout.rate"] = self.token_dropout.rate
-        strength: Knob | Literal["learned"] = config.bias.lambda_
-        if strength != "learned":
-            lam = value_at(strength, progress)
-            values["bias.lambda"] = lam
-            for attention in self.attentions():
-                attention.lam = lam
-        return values
-
-    def seed_noise(self, seed: int, iteration: int) -> None:
-        """Point the noise streams at one training step (see ``model.streams``)."""
-        device = self.layer_shares.device
-        self.bottleneck.generator = _reseeded(
-            self.bottleneck.generator, derive_seed(seed, "bottleneck noise", iteration), device
-        )
-        self.token_dropout.generator = _reseeded(
-            self.token_dropout.generator, derive_seed(seed, "token dropout", iteration), device
-        )
-
-    @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> group means [B, G, T, C]; not recentred, ``reconstruct`` does that."""
-        layers = self.encoder(images)
-        return torch.stack(
-            [torch.stack([layers[i] for i in group]).mean(0) for group in self.layer_groups], dim=1
-        )
-
-    def reconstruct(self, groups: Tensor) -> tuple[Maps, Maps]:
-        """Group means [B, G, T, C] -> encoder and decoder maps ``(en, de)``, G of [B, C, H, W] each.
-
-        Prefix tokens pass through bottleneck and decoder and are dropped here, before the loss.
-        """
-        if self.config.recentre:
-            # Context recentring (Dinomaly2): what the class token says of the image is no anomaly.
-            # Subtraction commutes with the mean over a group's layers.
-            context = groups[:, :, :1]
-            groups = torch.cat([groups[:, :, : self.prefix], groups[:, :, self.prefix :] - context], 2)
-        site = self.config.token_dropout.site
-        # The mean over all layers is the mean of group means weighted by the groups' sizes.
-        x = torch.einsum("bgtc,g->btc", groups, self.layer_shares.to(groups.dtype))
-        x = self._cut(x) if site == "bottleneck_input" else x
-        x = self.bottleneck(x)
-        x = self._cut(x) if site == "decoder_input" else x
-        outputs: list[Tensor] = []
-        for i, block in enumerate(self.decoder):
-            if site == "decoder_blocks" and i in self.config.token_dropout.blocks:
-                x = self._cut(x)
-            x = block(x, self.grid, self.prefix)
-            outputs.append(x)
-        outputs.reverse()  # the last block rebuilds the first layers
-        de = [torch.stack([outputs[i] for i in group]).mean(0) for group in self.block_groups]
-        return [self._to_map(g) for g in groups.unbind(1)], [self._to_map(g) for g in de]
+        self.teacher = teacher
+        self.student = student
 
     def forward(self, images: Tensor) -> tuple[Maps, Maps]:
         """Images [B, 3, S, S] -> ``(en, de)``, G maps [B, C, H, W] each."""
-        return self.reconstruct(self.encode(images))
-
-    def _cut(self, x: Tensor) -> Tensor:
-        return self.token_dropout(x, self.grid, self.prefix)
-
-    def _to_map(self, tokens: Tensor) -> Tensor:
-        """[B, T, C] -> [B, C, H, W]."""
-        patches = tokens[:, self.prefix :].transpose(1, 2)
-        return patches.reshape(tokens.shape[0], -1, *self.grid)
-
-
-def _reseeded(draw: torch.Generator | None, seed: int, device: torch.device) -> torch.Generator:
-    if draw is None or draw.device != device:
-        draw = torch.Generator(device=device)
-    return draw.manual_seed(seed)
+        return self.student(self.teacher(images))
 
 
 def build_model(config: ModelConfig) -> Dinomaly:
-    """Encoder and student for a configuration; the student is not initialised yet."""
-    return Dinomaly(build_encoder(config.encoder, config.image.crop), config)
+    """Teacher and student for a configuration; the student is not initialised yet."""
+    teacher = build_teacher(config)
+    return Dinomaly(teacher, Student(teacher.shape, config))

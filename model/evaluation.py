@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.config import ScoreConfig
-from model.dinomaly import Dinomaly
 from model.errors import DivergedError
 from model.features import Features
 from model.losses import distance
+from model.student import Student
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,28 @@ def smooth(maps: Tensor, config: ScoreConfig) -> Tensor:
 
 def image_scores(maps: Tensor, max_ratio: float) -> Tensor:
     """[B, 1, s, s] -> [B]: mean of the ``max_ratio`` highest pixels; the maximum if that is 0."""
-    flat = maps.flatten(1)
+    flat = maps.flatten(1)  # [B, s * s]
     count = max(int(flat.shape[1] * max_ratio), 1)
     return flat.topk(count, dim=1).values.mean(dim=1)
 
 
 @torch.no_grad()
 def predict(
-    model: Dinomaly, features: Features, indices: Tensor, *, device: torch.device, batch: int = 16
+    student: Student, features: Features, indices: Tensor, *, device: torch.device, batch: int = 16
 ) -> Predictions:
     """Score the images at ``indices`` [n]. Raises DivergedError if a score is not finite."""
-    model.to(device).eval()
-    model.set_progress(1.0)
-    crop = model.config.image.crop
+    student.to(device).eval()
+    student.set_progress(1.0)
+    crop = student.config.image.crop
     maps: list[Tensor] = []
     scores: list[Tensor] = []
     tokens: list[Tensor] = []
     for chunk in indices.split(batch):
-        en, de = model.reconstruct(features[chunk].to(device))
+        en, de = student(features[chunk].to(device))
         distances = [distance(e, d) for e, d in zip(en, de, strict=True)]
-        smoothed = smooth(anomaly_map(distances, crop), model.config.score)
+        smoothed = smooth(anomaly_map(distances, crop), student.config.score)
         maps.append(smoothed.squeeze(1).cpu())
-        scores.append(image_scores(smoothed, model.config.score.max_ratio).double().cpu())
+        scores.append(image_scores(smoothed, student.config.score.max_ratio).double().cpu())
         tokens.append(torch.stack(distances).mean(0).cpu())
     result = Predictions(torch.cat(maps).numpy(), torch.cat(scores).numpy(), torch.cat(tokens).numpy())
     if not (np.isfinite(result.maps).all() and np.isfinite(result.scores).all()):

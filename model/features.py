@@ -27,13 +27,14 @@ import torch
 from torch import Tensor
 
 from model.config import ImageConfig, ModelConfig, dump_config
+from model.data.dataset import Dataset
 from model.data.hashing import content_hash
 from model.data.samples import Sample
 from model.data.transforms import load_image
-from model.dinomaly import Dinomaly
-from model.encoders.identity import weights_fingerprint
-from model.encoders.timm_vit import Encoder, build_encoder
+from model.encoders.base import EncoderShape
+from model.encoders.build import weights_fingerprint
 from model.errors import StorageError
+from model.teacher import Teacher, build_teacher
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what)."""
@@ -42,40 +43,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 ENCODE_BATCH = 16
 #: Part of every cache name: raise it when the meaning of the stored numbers changes.
 FORMAT = 1
-
-
-class AbsentEncoder(Encoder):
-    """An encoder's dimensions without the encoder: enough to train and score on cached features."""
-
-    def __init__(self, shape: EncoderShape) -> None:
-        super().__init__()
-        self.dim, self.heads, self.prefix = shape.dim, shape.heads, shape.prefix
-        self.grid, self.layers = shape.grid, shape.layers
-
-    def forward(self, images: Tensor) -> list[Tensor]:  # noqa: ARG002
-        """Refuses: there is nothing to encode with."""
-        raise RuntimeError("this model was built on cached features and has no encoder")
-
-
-@dataclass(frozen=True)
-class EncoderShape:
-    """What the student needs to know of an encoder."""
-
-    dim: int
-    heads: int
-    prefix: int
-    grid: tuple[int, int]
-    layers: int
-
-    @classmethod
-    def of(cls, encoder: Encoder) -> EncoderShape:
-        """Read off an encoder."""
-        return cls(encoder.dim, encoder.heads, encoder.prefix, encoder.grid, encoder.layers)
-
-    @property
-    def tokens(self) -> int:
-        """T = P + H * W."""
-        return self.prefix + self.grid[0] * self.grid[1]
 
 
 class Features(Protocol):
@@ -115,19 +82,19 @@ class StreamedFeatures:
     def __init__(
         self,
         samples: tuple[Sample, ...],
-        model: Dinomaly,
+        teacher: Teacher,
         image: ImageConfig,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
         self.samples = samples
-        self.shape = EncoderShape.of(model.encoder)
-        self._model, self._image, self._dtype, self._device = model, image, dtype, device
+        self.shape = teacher.shape
+        self._teacher, self._image, self._dtype, self._device = teacher, image, dtype, device
 
     def __getitem__(self, indices: Tensor) -> Tensor:
         """See :class:`Features`."""
         images = load_images([self.samples[int(i)] for i in indices], self._image)
-        groups = self._model.encode(images.to(self._device))
+        groups = self._teacher(images.to(self._device))
         # Rounded as the cache would round, so that both ways give the same training.
         return groups.to(self._dtype).float().cpu()
 
@@ -159,21 +126,38 @@ def cache_bytes(config: ModelConfig, shape: EncoderShape, images: int) -> int:
     return images * config.group_count * shape.tokens * shape.dim * width
 
 
+@dataclass(frozen=True)
+class _Part:
+    """One category's file: its samples, in the order of its rows."""
+
+    category: str
+    samples: tuple[Sample, ...]
+    digest: str
+    """Hash of the images' contents: the file's name."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, category: str) -> _Part:
+        """Train and test samples, ordered by content: another split of the same images is the same file."""
+        samples = (*dataset.train(category), *dataset.test(category))
+        ordered = tuple(sorted(samples, key=dataset.content.__getitem__))
+        contents = "/".join(dataset.content[sample] for sample in ordered)
+        return cls(category, ordered, hashlib.blake2b(contents.encode(), digest_size=12).hexdigest())
+
+
 def open_features(
     config: ModelConfig,
-    parts: dict[str, tuple[Sample, ...]],
-    digests: dict[str, str],
+    dataset: Dataset,
+    categories: Sequence[str],
     *,
     cache_dir: Path,
     device: torch.device,
     progress: Progress,
     verify: bool = False,
 ) -> Features:
-    """Features of all samples of ``parts``, in order; missing ones are encoded first.
+    """Features of all samples of some categories of a dataset; missing ones are encoded first.
 
     Parameters
     ----------
-    parts: samples per category. digests: hash of each category's image contents.
     cache_dir: root of the cache. verify: compare checksums too, and rebuild what does not match.
     progress: told of every batch while encoding.
 
@@ -182,25 +166,24 @@ def open_features(
     StorageError: the cache cannot be written, or the disk is too full (says how much is needed).
     """
     folder = cache_dir / "features" / encoder_id(config)
-    samples = tuple(sample for part in parts.values() for sample in part)
+    parts = [_Part.of(dataset, category) for category in categories]
+    samples = tuple(sample for part in parts for sample in part.samples)
     loader = _Loader(config, folder, device, progress)
-    headers: dict[str, _Header] = {}
+    headers: list[_Header] = []
     total = len(samples)
     done = 0
-    for category, part in parts.items():
-        header = _read_header(folder / digests[category], verify=verify)
+    for part in parts:
+        header = _read_header(folder / part.digest, verify=verify)
         if header is None:
-            model = loader.model()
-            shape = EncoderShape.of(model.encoder)
-            if cache_bytes(config, shape, total) > config.cache.budget_gb * 1e9:
+            teacher = loader.teacher()
+            if cache_bytes(config, teacher.shape, total) > config.cache.budget_gb * 1e9:
                 dtype = DTYPES[config.cache.dtype]
-                return StreamedFeatures(samples, model, config.image, dtype, device)
-            header = loader.build(category, part, folder / digests[category], done, total)
-        headers[category] = header
-        done += len(part)
-    first = next(iter(headers.values()))
-    maps = [_map(folder / digests[category], header) for category, header in headers.items()]
-    return CachedFeatures(samples, first.encoder_shape(), maps)
+                return StreamedFeatures(samples, teacher, config.image, dtype, device)
+            header = loader.build(part, done, total)
+        headers.append(header)
+        done += len(part.samples)
+    maps = [_map(folder / part.digest, header) for part, header in zip(parts, headers, strict=True)]
+    return CachedFeatures(samples, headers[0].encoder_shape(), maps)
 
 
 @dataclass(frozen=True)
@@ -227,49 +210,46 @@ class _Loader:
 
     def __init__(self, config: ModelConfig, folder: Path, device: torch.device, progress: Progress) -> None:
         self.config, self.folder, self.device, self.progress = config, folder, device, progress
-        self._model: Dinomaly | None = None
+        self._teacher: Teacher | None = None
 
-    def model(self) -> Dinomaly:
-        if self._model is None:
-            encoder = build_encoder(self.config.encoder, self.config.image.crop)
-            self._model = Dinomaly(encoder, self.config).to(self.device).eval()
-        return self._model
+    def teacher(self) -> Teacher:
+        if self._teacher is None:
+            self._teacher = build_teacher(self.config).to(self.device)
+        return self._teacher
 
-    def build(
-        self, category: str, samples: tuple[Sample, ...], stem: Path, done: int, total: int
-    ) -> _Header:
+    def build(self, part: _Part, done: int, total: int) -> _Header:
         """Encode one category under its lock; whoever waits finds it built."""
+        stem = self.folder / part.digest
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(f"{stem}.lock"):
                 header = _read_header(stem, verify=False)
-                return header or self._encode(category, samples, stem, done, total)
+                return header or self._encode(part, stem, done, total)
         except OSError as error:
             raise StorageError(
                 f"cannot write the feature cache in {self.folder}: {error.strerror or error}",
                 hint="free some space, or choose another folder with --cache",
             ) from error
 
-    def _encode(
-        self, category: str, samples: tuple[Sample, ...], stem: Path, done: int, total: int
-    ) -> _Header:
-        model = self.model()
-        shape = EncoderShape.of(model.encoder)
-        need, free = cache_bytes(self.config, shape, len(samples)), shutil.disk_usage(self.folder).free
+    def _encode(self, part: _Part, stem: Path, done: int, total: int) -> _Header:
+        teacher = self.teacher()
+        shape = teacher.shape
+        need = cache_bytes(self.config, shape, len(part.samples))
+        free = shutil.disk_usage(self.folder).free
         if need > free:
             raise StorageError(
-                f"the features of '{category}' need {need / 1e9:.2f} GB, {free / 1e9:.2f} GB are free "
+                f"the features of '{part.category}' need {need / 1e9:.2f} GB, {free / 1e9:.2f} GB are free "
                 f"in {self.folder}",
                 hint="free some space, choose another folder with --cache, or set cache.budget_gb: 0",
             )
         dtype = DTYPES[self.config.cache.dtype]
         partial = stem.with_name(f"{stem.name}.partial")
         checksum = hashlib.blake2b(digest_size=16)
-        note = f"encoding {category} ({cache_bytes(self.config, shape, total) / 1e9:.2g} GB in all)"
+        note = f"encoding {part.category} ({cache_bytes(self.config, shape, total) / 1e9:.2g} GB in all)"
         with partial.open("wb") as stream:
-            for batch in _batches(samples, ENCODE_BATCH):
+            for batch in _batches(part.samples, ENCODE_BATCH):
                 images = load_images(batch, self.config.image).to(self.device)
-                groups = model.encode(images).to(dtype).cpu().contiguous()
+                groups = teacher(images).to(dtype).cpu().contiguous()
                 raw = groups.view(torch.uint8).numpy().tobytes()
                 checksum.update(raw)
                 stream.write(raw)
@@ -279,7 +259,7 @@ class _Loader:
             os.fsync(stream.fileno())
         partial.replace(stem.with_name(f"{stem.name}.bin"))
         header = _Header(
-            shape=[len(samples), self.config.group_count, shape.tokens, shape.dim],
+            shape=[len(part.samples), self.config.group_count, shape.tokens, shape.dim],
             dtype=self.config.cache.dtype,
             checksum=checksum.hexdigest(),
             dim=shape.dim,
@@ -325,4 +305,4 @@ def _map(stem: Path, header: _Header) -> Tensor:
         count *= length
     path = str(stem.with_name(f"{stem.name}.bin"))
     flat = torch.from_file(path, shared=False, size=count, dtype=DTYPES[header.dtype])
-    return flat.reshape(header.shape)
+    return flat.reshape(header.shape)  # [n, G, T, C]

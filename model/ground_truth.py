@@ -16,19 +16,19 @@ from typing import Any
 
 import filelock
 import numpy as np
-import torch
-from torch.nn import functional
 
 from model.config import ImageConfig, ModelConfig, ScoreConfig, dump_config
 from model.data.dataset import Dataset
+from model.data.images import open_image
 from model.data.samples import Sample
-from model.data.transforms import IMAGENET_MEAN, IMAGENET_STD, load_image, load_mask
+from model.data.transforms import load_mask, view_at_map_size
 from model.errors import StorageError
-from model.metrics import Regions, regions
+from model.files import replacing
+from model.regions import Regions, label_regions
 from model.strata import RegionStrata, Strata, stratify
 
 #: Part of every cache name: raise it when masks, joining or measurements change.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,26 +59,21 @@ class GroundTruth:
 
 def grey_image(sample: Sample, image: ImageConfig, side: int) -> np.ndarray:
     """The network's view of an image, as grey in [0, 1] at the metrics' size: float32 [side, side]."""
-    scaled = load_image(sample.image_path, image)
-    mean, sd = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    grey = (scaled * sd + mean).mean(0)[None, None]
-    return functional.interpolate(grey, size=(side, side), mode="bilinear")[0, 0].numpy()
+    return view_at_map_size(open_image(sample.image_path), image, side).mean(axis=2)
 
 
-def load_truth(
-    samples: Sequence[Sample], config: ModelConfig, *, cache_dir: Path, digest: str
-) -> GroundTruth:
-    """Ground truth of ``samples``, from the cache or worked out now.
-
-    ``digest`` identifies the contents of the samples' images and masks.
+def load_truth(dataset: Dataset, category: str, config: ModelConfig, *, cache_dir: Path) -> GroundTruth:
+    """Ground truth of a category's test samples, in their order; from the cache or worked out now.
 
     Raises
     ------
     DataError: a mask is missing, unreadable or of another size than its image.
     StorageError: the cache cannot be written.
     """
+    samples = dataset.test(category)
     values = dump_config(config)
-    content = [FORMAT, values["image"], values["score"], digest, [str(s.image_path) for s in samples]]
+    paths = [str(sample.image_path) for sample in samples]
+    content = [FORMAT, values["image"], values["score"], dataset.fingerprints[category], paths]
     name = hashlib.blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
     path = cache_dir / "truth" / f"{name}.npz"
     labels = np.array([sample.label for sample in samples], dtype=np.int64)
@@ -96,7 +91,7 @@ def load_truth(
             hint="free some space, or choose another folder with --cache",
         ) from error
     masks, strata = stored
-    return GroundTruth(masks, labels, annotated, regions(masks), strata)
+    return GroundTruth(masks, labels, annotated, label_regions(masks), strata)
 
 
 def strata_by_sample(
@@ -105,10 +100,9 @@ def strata_by_sample(
     """A function that names the strata of a test sample of ``dataset``; none for normal ones."""
     names: dict[Sample, tuple[str, ...]] = {}
     for category in dataset.categories:
-        samples = dataset.test(category)
-        digest = dataset.fingerprints[category]
-        strata = load_truth(samples, config, cache_dir=cache_dir, digest=digest).strata
-        names |= {sample: strata.labels(i) for i, sample in enumerate(samples) if sample.label}
+        strata = load_truth(dataset, category, config, cache_dir=cache_dir).strata
+        samples = enumerate(dataset.test(category))
+        names |= {sample: strata.labels(i) for i, sample in samples if sample.label}
     return lambda sample: names.get(sample, ())
 
 
@@ -134,14 +128,13 @@ def _measure(
 
 def _write(path: Path, masks: np.ndarray, strata: Strata) -> None:
     traits = json.dumps([dataclasses.asdict(trait) for trait in strata.traits])
-    partial = path.with_name(f"{path.stem}.partial.npz")
-    np.savez_compressed(
-        partial,
-        masks=np.packbits(masks, axis=None),
-        traits=np.array(traits),
-        **{field.name: getattr(strata.regions, field.name) for field in dataclasses.fields(Regions)},
-    )
-    partial.replace(path)
+    with replacing(path) as stream:
+        np.savez_compressed(
+            stream,
+            masks=np.packbits(masks, axis=None),
+            traits=np.array(traits),
+            **{field.name: getattr(strata.regions, field.name) for field in dataclasses.fields(Regions)},
+        )
 
 
 def _read(path: Path, count: int, side: int) -> tuple[np.ndarray, Strata] | None:

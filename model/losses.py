@@ -48,10 +48,11 @@ def _gradient_form(en: Tensor, de: Tensor, tail: Callable[[Tensor], Tensor], fac
     """The reference's: the cosine of whole maps; tokens outside the tail pull with ``factor``."""
     if factor != 1:
         with torch.no_grad():
-            inside = tail(distance(en, de)).unsqueeze(1)
+            inside = tail(distance(en, de)).unsqueeze(1)  # [B, 1, H, W]
         weight = torch.where(inside, 1.0, factor).to(de.dtype)
         de = _ScaleGradient.apply(de, weight)
     en, de = in_single_precision(en), in_single_precision(de)
+    # One cosine per image, of whole maps [B, C * H * W].
     return (1 - F.cosine_similarity(en.flatten(1), de.flatten(1), dim=1)).mean()
 
 

@@ -21,19 +21,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from model.errors import DataError, DivergedError
-
-IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1max")
-PIXEL_METRICS = ("pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05")
-METRICS = IMAGE_METRICS + PIXEL_METRICS
-"""Keys of :func:`evaluate`'s result, in the order in which papers print them."""
+from model.metric_names import IMAGE_METRICS, METRICS, PIXEL_METRICS
+from model.regions import Ints, Regions, label_regions, marked_pixels
 
 LIMITS = {"aupro": 0.3, "aupro_05": 0.05}
 """FPR up to which each per-region overlap curve is integrated."""
@@ -41,11 +36,9 @@ LIMITS = {"aupro": 0.3, "aupro_05": 0.05}
 AuproRecipe = Literal["exact", "reference200"]
 
 Floats = npt.NDArray[np.floating[Any]]
-Ints = npt.NDArray[np.int64]
 Areas = dict[str, float | str]
 """AUPRO of each of LIMITS, or why it has none."""
 
-EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 BLOCK = 1 << 14
 """Positive scores looked up at once: bounds the working memory (about 1 MiB) at full speed."""
 REFERENCE_STEPS = 200
@@ -72,84 +65,6 @@ class Metrics(dict[str, float]):
         return Metrics, (dict(self), self.reasons, self.notes)
 
 
-@dataclass(frozen=True, eq=False)
-class Regions:
-    """Which region each defect pixel of a dataset belongs to.
-
-    Kept per defect pixel rather than as a label map: defects cover a few per cent of the pixels.
-    """
-
-    of_pixel: npt.NDArray[np.int32]
-    """[defect pixels] region index in 0..count-1; pixels in C order of the masks."""
-    areas: Ints
-    """[count] pixels of each region."""
-    image: Ints
-    """[count] index of the image each region lies in; ascending."""
-    pixels: Ints
-    """[n] defect pixels of each image."""
-
-    @property
-    def count(self) -> int:
-        """Number of regions."""
-        return len(self.areas)
-
-    def select(self, images: npt.ArrayLike) -> Regions:
-        """The regions of ``masks[images]``; ``images``: indices, in any order, or bool [n]."""
-        chosen = np.arange(len(self.pixels))[np.asarray(images)]
-        pixel_start = np.concatenate(([0], np.cumsum(self.pixels)))
-        region_start = np.searchsorted(self.image, np.arange(len(self.pixels) + 1))
-        of_pixel, areas, image = [np.empty(0, np.int32)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        count = 0
-        for position, index in enumerate(chosen):
-            low, high = region_start[index], region_start[index + 1]
-            own = self.of_pixel[pixel_start[index] : pixel_start[index + 1]]
-            of_pixel.append((own - low + count).astype(np.int32))
-            areas.append(self.areas[low:high])
-            image.append(np.full(high - low, position, dtype=np.int64))
-            count += int(high - low)
-        return Regions(
-            np.concatenate(of_pixel), np.concatenate(areas), np.concatenate(image), self.pixels[chosen]
-        )
-
-
-def regions(
-    masks: npt.NDArray[Any],
-    label: Callable[[npt.NDArray[np.bool_]], tuple[npt.NDArray[Any], int]] | None = None,
-) -> Regions:
-    """Label the regions of all masks, once per dataset.
-
-    Parameters
-    ----------
-    masks: [n, h, w]; nonzero = defect.
-    label: mask [h, w] -> (label map with 0 = background, number of labels); 8-connected components
-        if not given.
-    """
-    if masks.ndim != 3:
-        raise ValueError(f"masks must be [n, h, w], got shape {masks.shape}")
-    label = label or (lambda mask: ndimage.label(mask, structure=EIGHT_CONNECTED))
-    pixels = _marked(masks)
-    of_pixel = np.empty(int(pixels.sum()), dtype=np.int32)
-    areas: list[Ints] = [np.empty(0, np.int64)]
-    image: list[Ints] = [np.empty(0, np.int64)]
-    done = total = 0
-    for index in np.flatnonzero(pixels):
-        mask = masks[index] != 0
-        labels, count = label(mask)
-        own = of_pixel[done : done + pixels[index]]
-        own[:] = labels[mask]
-        own -= 1
-        areas.append(np.bincount(own, minlength=count).astype(np.int64))
-        image.append(np.full(count, index, dtype=np.int64))
-        own += total
-        done, total = done + len(own), total + count
-    return Regions(of_pixel, np.concatenate(areas), np.concatenate(image), pixels)
-
-
-def _marked(masks: npt.NDArray[Any]) -> Ints:
-    """[n] defect pixels of each mask."""
-    return np.array([np.count_nonzero(mask) for mask in masks], dtype=np.int64)
-
-
 def evaluate(
     maps: Floats,
     masks: npt.NDArray[Any],
@@ -168,7 +83,7 @@ def evaluate(
     masks: [n, h, w]; nonzero = defect.
     labels: [n]; 1 = anomalous image, 0 = normal.
     image_scores: [n]; higher = more anomalous.
-    regions: ``regions(masks)``, if at hand: the same for every detector of a dataset.
+    regions: ``label_regions(masks)``, if at hand: the same for every detector of a dataset.
     aupro: ``exact``, or ``reference200`` for the 200 thresholds of published tables (it drops the
         piece of the curve just below the limit and reads up to a point lower).
     annotated: [n] bool; False where an anomalous image has no pixel annotation. Pixel metrics are
@@ -186,10 +101,10 @@ def evaluate(
     _check_shapes(maps, masks, truth, scores, known)
     if aupro not in AUPRO_RECIPES:
         raise ValueError(f"aupro must be one of {sorted(AUPRO_RECIPES)}, got {aupro!r}")
-    marked = _marked(masks)
+    marked = marked_pixels(masks)
     _check_content(scores, truth, marked)
     if regions is None:
-        regions = _label(masks)
+        regions = label_regions(masks)
     elif not np.array_equal(regions.pixels, marked):
         raise ValueError("regions were labelled from other masks: pixel counts per image differ")
 
@@ -242,9 +157,6 @@ def _pixel_metrics(
 
 def _without_value(names: Sequence[str], reason: str) -> Metrics:
     return Metrics(dict.fromkeys(names, float("nan")), dict.fromkeys(names, reason))
-
-
-_label = regions  # ``evaluate`` has a parameter of that name
 
 
 def _check_shapes(

@@ -10,6 +10,8 @@ from model.config import ModelConfig, build_config, dump_config
 from model.dinomaly import Dinomaly
 from model.encoders.timm_vit import TimmEncoder, build_vit_from_dinov2, load_strictly
 from model.errors import CheckpointError
+from model.student import Student
+from model.teacher import Teacher
 
 #: Blocks that the reference reconstructs, by encoder depth.
 TARGET_BLOCKS = {12: (2, 3, 4, 5, 6, 7, 8, 9), 24: (4, 6, 8, 10, 12, 14, 16, 18)}
@@ -75,13 +77,11 @@ def from_reference_state_dict(
         "resize": [max(a, b) for a, b in zip(values["image"]["resize"], size, strict=True)],
         "crop": list(size),
     }
-    model = Dinomaly(encoder, build_config(values))
-    student = {
+    student = Student(encoder.shape, build_config(values))
+    own_names = {
         _student_name(f"{part}.{name}"): value
         for part in ("bottleneck", "decoder")
         for name, value in parts[part].items()
     }
-    load_strictly(
-        model, {**{f"encoder.{n}": v for n, v in encoder.state_dict().items()}, **student}, "checkpoint"
-    )
-    return model.eval()
+    load_strictly(student, own_names, "checkpoint")
+    return Dinomaly(Teacher(encoder, student.config), student).eval()

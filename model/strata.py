@@ -1,8 +1,8 @@
-"""How horizontal, how faint and how broken each defect is, and what a model does to each kind.
+"""How horizontal, how faint and how broken each defect is.
 
 A broken streak is one defect but many pieces of mask. So pieces are first *joined* into defects,
 then each defect is measured, then labelled by the thresholds below, so that "helps on faint, broken,
-horizontal defects" becomes a row of numbers.
+horizontal defects" becomes a row of numbers (``model.stratum_scores``).
 
 Joining. Pieces are 8-connected. Two parts join along the row if
 
@@ -16,8 +16,7 @@ bridge a longer gap. With THIN = 4, rules 3 and 4 exclude each other for two rou
 one size (at most 4 diameters long, one high), so spots side by side stay separate defects.
 Oblique pieces are not joined: only rows and columns are named strata.
 
-Lengths are pixels of the mask. Layout as in ``model.metrics``: n images of h x w pixels; patch grid
-H x W of tokens.
+Lengths are pixels of the mask. Layout as in ``model.metrics``: n images of h x w pixels.
 """
 
 from __future__ import annotations
@@ -25,15 +24,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from model.errors import DivergedError
-from model.metrics import EIGHT_CONNECTED, AuproRecipe, Metrics, Regions, evaluate
-from model.metrics import regions as label_regions
+from model.regions import EIGHT_CONNECTED, Regions, label_regions
 
 SLACK = 2
 """Pixels by which parts of one streak may miss each other sideways."""
@@ -121,16 +118,6 @@ ALL = "all"
 """Stratum name of rows about every defect."""
 
 
-class Row(NamedTuple):
-    """One line of a tidy frame."""
-
-    stratum: str
-    metric: str
-    value: float
-    reason: str = ""
-    """Why the value is NaN, if it is."""
-
-
 def defects(mask: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], int]:
     """Label the defects of one mask [h, w]: pieces, joined as the module's header says.
 
@@ -200,21 +187,6 @@ def _gaps(boxes: npt.NDArray[np.int64], along: int) -> npt.NDArray[np.float64]:
     )
     np.fill_diagonal(joins, False)
     return np.where(joins, np.maximum(between, 0), np.inf)
-
-
-def strata_of(image: Grey, mask: npt.NDArray[Any]) -> list[RegionStrata]:
-    """Measure every defect of one image.
-
-    Parameters
-    ----------
-    image: [h, w] grey values in any unit; contrast is relative to the surroundings.
-    mask: [h, w]; nonzero = defect.
-
-    Returns the defects in the order of :func:`defects`' labels. Raises ValueError if shapes differ.
-    """
-    _check_pair(image, mask)
-    labels, _ = defects(mask)
-    return _measure_all(image, labels)
 
 
 def _measure_all(image: Grey, labels: npt.NDArray[np.int32]) -> list[RegionStrata]:
@@ -343,128 +315,6 @@ def stratify(images: Iterable[Grey], masks: npt.NDArray[Any]) -> Strata:
     return Strata(regions, tuple(traits))
 
 
-def mechanism(
-    distance: npt.NDArray[np.floating[Any]],
-    masks: npt.NDArray[Any],
-    strata: Strata,
-    *,
-    annotated: npt.ArrayLike | None = None,
-) -> list[Row]:
-    """What the model does to each kind of defect: mean token distances, and their gap.
-
-    ``token_distance_defect`` is the mean over defect pixels of the distance of the token they lie
-    in, so that a token counts by the share of it that is defect. ``token_distance_normal`` is the
-    mean over tokens without a defect pixel: of all images for ``all``, of the images that hold such
-    a defect for a stratum, so that both sides of ``token_distance_gap`` (defect - normal) see the
-    same images. ``defects`` is the number of defects.
-
-    Parameters
-    ----------
-    distance: [n, H, W] 1 - cosine per token.
-    masks: [n, h, w] covering the same field of view, h >= H and w >= W; nonzero = defect.
-    strata: ``stratify(images, masks)``.
-    annotated: [n] bool; images that are False are left out (their defects are not marked).
-
-    Raises
-    ------
-    DivergedError: a distance is NaN or infinite.
-    ValueError: shapes that do not fit, or strata of other masks.
-    """
-    n, rows, columns = distance.shape
-    _check_strata(masks, strata)
-    height, width = masks.shape[1:]
-    if n != len(masks) or height < rows or width < columns:
-        raise ValueError(f"distance {distance.shape} does not fit masks {masks.shape}")
-    used = np.ones(n, dtype=bool) if annotated is None else np.asarray(annotated, dtype=bool)
-
-    token_row = np.arange(height) * rows // height
-    token_column = np.arange(width) * columns // width
-    sums = np.zeros(strata.regions.count, dtype=np.float64)
-    normal_sum, normal_count = np.zeros(n), np.zeros(n, dtype=np.int64)
-    stop = np.cumsum(strata.regions.pixels)
-    for index in np.flatnonzero(used):
-        values = distance[index].astype(np.float64)
-        if not np.isfinite(values).all():
-            raise DivergedError(f"the token distances at index {index} hold NaN or infinity")
-        y, x = np.nonzero(masks[index])
-        touched = np.zeros((rows, columns), dtype=bool)
-        touched[token_row[y], token_column[x]] = True
-        normal_sum[index] = values[~touched].sum()
-        normal_count[index] = np.count_nonzero(~touched)
-        own = strata.regions.of_pixel[stop[index] - len(y) : stop[index]]
-        sums += np.bincount(own, weights=values[token_row[y], token_column[x]], minlength=len(sums))
-
-    result: list[Row] = []
-    for stratum in (ALL, *STRATA):
-        members = strata.members(stratum) & used[strata.regions.image]
-        holders = used if stratum == ALL else np.isin(np.arange(n), strata.regions.image[members])
-        tokens, pixels = int(normal_count[holders].sum()), int(strata.regions.areas[members].sum())
-        normal = normal_sum[holders].sum() / tokens if tokens else math.nan
-        defect = sums[members].sum() / pixels if pixels else math.nan
-        no_defect = "" if pixels else "no defect of this kind"
-        no_normal = "" if tokens else no_defect or "no token is free of defects"
-        result += [
-            Row(stratum, "token_distance_normal", float(normal), no_normal),
-            Row(stratum, "token_distance_defect", float(defect), no_defect),
-            Row(stratum, "token_distance_gap", float(defect - normal), no_defect or no_normal),
-            Row(stratum, "defects", float(np.count_nonzero(members))),
-        ]
-    return result
-
-
-STRATUM_METRICS = ("image_auroc", "pixel_ap", "aupro")
-
-
-def detection(
-    maps: npt.NDArray[np.floating[Any]],
-    masks: npt.NDArray[Any],
-    labels: npt.ArrayLike,
-    image_scores: npt.ArrayLike,
-    strata: Strata,
-    *,
-    regions: Regions | None = None,
-    aupro: AuproRecipe = "exact",
-) -> list[Row]:
-    """How well each kind of defect is found: ``STRATUM_METRICS`` of its images and all normal ones.
-
-    Parameters are those of :func:`model.metrics.evaluate`, and so are the errors; an image belongs
-    to a stratum by :meth:`Strata.images`. ``images`` is the number of the stratum's images.
-    """
-    _check_strata(masks, strata)
-    truth, scores = np.asarray(labels), np.asarray(image_scores)
-    regions = label_regions(masks) if regions is None else regions
-    result: list[Row] = []
-    for stratum in STRATA:
-        members = strata.images(stratum)
-        if members.any():
-            chosen = np.flatnonzero(members | (truth == 0))
-            values = evaluate(
-                maps[chosen],
-                masks[chosen],
-                truth[chosen],
-                scores[chosen],
-                regions=regions.select(chosen),
-                aupro=aupro,
-            )
-        else:
-            reason = "no image of this kind"
-            values = Metrics(
-                dict.fromkeys(STRATUM_METRICS, math.nan), dict.fromkeys(STRATUM_METRICS, reason)
-            )
-        result += [
-            Row(stratum, metric, values[metric], values.reasons.get(metric, ""))
-            for metric in STRATUM_METRICS
-        ]
-        result.append(Row(stratum, "images", float(np.count_nonzero(members))))
-    return result
-
-
 def _check_pair(image: Grey, mask: npt.NDArray[Any]) -> None:
     if image.ndim != 2 or image.shape != mask.shape:
         raise ValueError(f"image and mask must both be [h, w], got {image.shape} and {mask.shape}")
-
-
-def _check_strata(masks: npt.NDArray[Any], strata: Strata) -> None:
-    marked = [np.count_nonzero(mask) for mask in masks]
-    if masks.ndim != 3 or not np.array_equal(strata.regions.pixels, marked):
-        raise ValueError("strata were measured on other masks: pixel counts per image differ")

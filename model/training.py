@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from model.config import ModelConfig, TailConfig
-from model.dinomaly import Dinomaly
 from model.errors import CheckpointError, DivergedError, InterruptedRun, StorageError
 from model.features import Features
+from model.files import replacing
 from model.losses import LooseLoss
 from model.optim import StableAdamW, learning_rate
 from model.priors.schedule import value_at
 from model.streams import generator
+from model.student import Student
 
 #: Steps between looks at the loss, each of which waits for the device.
 FLUSH_EVERY = 25
@@ -89,7 +90,7 @@ class Fit:
 
 
 def fit(
-    model: Dinomaly,
+    student: Student,
     features: Features,
     indices: Tensor,
     seed: int,
@@ -99,7 +100,7 @@ def fit(
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Step]:
-    """Train ``model`` in place on the features at ``indices`` [n] and return its history.
+    """Train ``student`` in place on the features at ``indices`` [n] and return its history.
 
     Parameters
     ----------
@@ -115,12 +116,11 @@ def fit(
     CheckpointError: the checkpoint belongs to another run or is damaged.
     """
     device = torch.device(device)
-    config = model.config
-    model.initialise(seed)
-    model.to(device).train()
-    trainable = [p for _, p in model.student()]
+    config = student.config
+    student.initialise(seed)
+    student.to(device).train()
     optimiser = StableAdamW(
-        trainable,
+        list(student.parameters()),
         lr=config.train.lr,
         betas=config.train.betas,
         eps=config.train.eps,
@@ -129,7 +129,7 @@ def fit(
     )
     state = Fit()
     if checkpoint is not None and checkpoint.exists():
-        state = _load(checkpoint, model, optimiser)
+        state = _load(checkpoint, student, optimiser)
     loss_of = LooseLoss(config.tail)
     order = batches(len(indices), config.train.batch_size, seed)
     for _ in range(state.iteration):
@@ -139,33 +139,33 @@ def fit(
         for iteration in range(state.iteration, config.train.iterations):
             lr = learning_rate(iteration, config.train)
             progress = iteration / config.train.iterations
-            knobs = model.set_progress(progress)
+            knobs = student.set_progress(progress)
             tail = tail_knobs(config.tail, iteration, progress)
-            model.seed_noise(seed, iteration)
+            student.seed_noise(seed, iteration)
             loss, norm = train_step(
-                model, features[indices[next(order)]].to(device), optimiser, loss_of, lr, tail
+                student, features[indices[next(order)]].to(device), optimiser, loss_of, lr, tail
             )
             tail_values = {f"tail.{name}": v for name, v in dataclasses.asdict(tail).items()}
-            pending.append((iteration, loss, lr, norm, knobs | tail_values | learned_strengths(model)))
+            pending.append((iteration, loss, lr, norm, knobs | tail_values | learned_strengths(student)))
             state.iteration = iteration + 1
             last = state.iteration == config.train.iterations
             if len(pending) >= FLUSH_EVERY or last:
                 state.history += _flush(pending)
                 on_step(state.iteration, config.train.iterations, state.history[-1].loss)
                 if should_stop() and not last:
-                    _save(checkpoint, state, model, optimiser)
+                    _save(checkpoint, state, student, optimiser)
                     raise InterruptedRun(f"stopped by request at iteration {state.iteration}")
             every = config.train.checkpoint_every
             if checkpoint is not None and every and state.iteration % every == 0 and not last:
                 state.history += _flush(pending)
-                _save(checkpoint, state, model, optimiser)
-    model.eval()
-    model.set_progress(1.0)
+                _save(checkpoint, state, student, optimiser)
+    student.eval()
+    student.set_progress(1.0)
     return state.history
 
 
 def train_step(
-    model: Dinomaly,
+    student: Student,
     groups: Tensor,
     optimiser: StableAdamW,
     loss_of: LooseLoss,
@@ -173,10 +173,10 @@ def train_step(
     tail: TailKnobs,
 ) -> tuple[Tensor, Tensor]:
     """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars)."""
-    config = model.config.train
+    config = student.config.train
     half = config.precision == "bfloat16"
     with torch.autocast(groups.device.type, dtype=torch.bfloat16, enabled=half):
-        en, de = model.reconstruct(groups)
+        en, de = student(groups)
     loss = loss_of(
         [e.float() for e in en],
         [d.float() for d in de],
@@ -187,17 +187,17 @@ def train_step(
     )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_([p for _, p in model.student()], config.grad_clip)
+    norm = torch.nn.utils.clip_grad_norm_(student.parameters(), config.grad_clip)
     for group in optimiser.param_groups:
         group["lr"] = lr
     optimiser.step()
     return loss.detach(), norm.detach()
 
 
-def learned_strengths(model: Dinomaly) -> dict[str, float]:
+def learned_strengths(student: Student) -> dict[str, float]:
     """Current strength of each learned attention bias, by ``bias.lambda[block.head]``."""
     values: dict[str, float] = {}
-    for i, attention in enumerate(model.attentions()):
+    for i, attention in enumerate(student.attentions()):
         if attention.learned:
             strengths = torch.sigmoid(attention.lam_logit.detach()).tolist()
             values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strengths)}
@@ -231,32 +231,27 @@ def _numerics(config: ModelConfig, device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warn)
 
 
-def _save(path: Path | None, state: Fit, model: Dinomaly, optimiser: StableAdamW) -> None:
+def _save(path: Path | None, state: Fit, student: Student, optimiser: StableAdamW) -> None:
     """Write the checkpoint atomically: a crash leaves the old one or the new one."""
     if path is None:
         return
     content: dict[str, Any] = {
         "iteration": state.iteration,
         "history": [dataclasses.asdict(step) for step in state.history],
-        "student": model.student_state(),
+        "student": student.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as stream:
+        with replacing(path) as stream:
             torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise StorageError(f"cannot write checkpoint {path}: {error}") from error
 
 
-def _load(path: Path, model: Dinomaly, optimiser: StableAdamW) -> Fit:
+def _load(path: Path, student: Student, optimiser: StableAdamW) -> Fit:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(content["student"], strict=False)
+        student.load_state_dict(content["student"])
         optimiser.load_state_dict(content["optimiser"])
         history = [Step(**step) for step in content["history"]]
         return Fit(iteration=content["iteration"], history=history)

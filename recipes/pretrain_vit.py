@@ -49,6 +49,7 @@ from torch.nn import functional
 
 from model.encoders.timm_vit import architecture
 from model.errors import CheckpointError, ConfigError, DivergedError, UserError
+from model.files import replacing
 from model.streams import derive_seed
 from recipes.procedural import procedural_images, view
 from recipes.self_distillation import (
@@ -229,9 +230,8 @@ class Trainer:
             "modules": self.modules.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        partial = path.with_name(f"{path.name}.partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        with replacing(path) as stream:
+            torch.save(state, stream)
 
     def load_checkpoint(self, path: Path) -> tuple[int, float]:
         """Steps done and seconds spent. Raises CheckpointError if there is none of this recipe."""

@@ -1,22 +1,56 @@
-"""From what was typed on the command line to what the parts below take."""
+"""What may be typed on the command line, and what the parts below take of it."""
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from ablate.study.spec import load_spec
+import typer
+
 from model.errors import ConfigError, StorageError
+from model.suggest import suggestion
 
 if TYPE_CHECKING:
     from ablate.cli.starter import Options
     from ablate.running.session import RunOptions
+    from ablate.study.spec import StudySpec
+
+SpecFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study's spec.")]
+Study = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, results folder or spec.")]
+Results = Annotated[Path, typer.Option(metavar="DIR", help="Where studies keep their results.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", envvar="ABLATE_CACHE", help="Features and drawn data.", show_default="per user"
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override the spec, e.g. base.train.iterations=100."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny version of the study, through every part.")]
+MaxRuns = Annotated[int | None, typer.Option(min=1, help="Start at most this many runs.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print progress as JSON, one object a line.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, or 1")
+]
+Timeout = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Stop a run after this long and count it as failed: 90, 30m, 2h."),
+]
+Retries = Annotated[int, typer.Option(min=0, help="New attempts at a run whose worker died.")]
+RetryFailed = Annotated[bool, typer.Option(help="Also run again what failed before.")]
+KeepGoing = Annotated[bool, typer.Option("--keep-going/--fail-fast", help="After a failed run.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, or GPUs to share: cuda:0,1.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads per run.", show_default="cores / workers")
+]
 
 Value = TypeVar("Value")
 
@@ -25,11 +59,9 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 def cache_dir(given: Path | None) -> Path:
     """The cache folder: as given (or by ABLATE_CACHE), else the user's."""
-    if given is not None:
-        return given.expanduser()
-    from platformdirs import user_cache_path
+    from ablate.running.folder import cache_folder
 
-    return user_cache_path("ablate")
+    return cache_folder(given)
 
 
 def _is_study(folder: Path) -> bool:
@@ -47,6 +79,8 @@ def find_study(target: str, results: Path) -> Path:
     StorageError: there is no such study; names the nearest.
     ConfigError: the spec file is not valid.
     """
+    from ablate.study.reading import load_spec
+
     path = Path(target)
     if path.suffix in (".yaml", ".yml"):
         path = results / load_spec(path).study
@@ -55,9 +89,24 @@ def find_study(target: str, results: Path) -> Path:
     if _is_study(path):
         return path
     known = sorted(folder.name for folder in results.glob("*/") if _is_study(folder))
-    near = difflib.get_close_matches(path.name, known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none yet'}"
+    hint = suggestion(path.name, known) or "known: none yet"
     raise StorageError(f"no study '{path.name}' in {results}", hint=hint)
+
+
+def load_study(
+    path: Path, sets: Sequence[str] | None = None, smoke: bool = False, *, echo: bool = True
+) -> StudySpec:
+    """The spec that a command's argument and its ``--set`` options mean; ``echo``: say what was set.
+
+    Raises :class:`ConfigError` for anything wrong with it.
+    """
+    from ablate.cli.printing import make_console, print_overrides
+    from ablate.study.reading import load_spec
+
+    spec = load_spec(path, tuple(sets or ()), smoke=smoke)
+    if echo:
+        print_overrides(make_console(), spec)
+    return spec
 
 
 def seconds(text: str | None) -> float | None:
@@ -114,8 +163,9 @@ def run_options(
 def set_threads(threads: int | None) -> None:
     """Hold each run to so many CPU threads; without a number, runs share the cores evenly."""
     if threads is not None:
-        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ[name] = str(threads)
+        from ablate.running.process import allot_threads
+
+        allot_threads(os.environ, threads, override=True)
 
 
 def torch_device(device: str) -> str:

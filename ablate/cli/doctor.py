@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ablate.running.process import available_cores
+from ablate.running.provenance import PACKAGES
 from model import __version__
 from model.config import EncoderConfig
-from model.encoders.identity import describe
+from model.encoders.build import describe
 
 Level = Literal["ok", "note", "problem"]
 
-_PACKAGES = (
-    "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "statsmodels", "pandas", "optuna",
-    "pydantic", "typer", "ruamel.yaml", "matplotlib", "pillow",
-)  # fmt: skip
 _LOW_DISK_GB = 5.0
 
 
@@ -48,7 +46,7 @@ def examine(cache_dir: Path, results_dir: Path, encoder: EncoderConfig) -> list[
 def _versions() -> Iterator[Finding]:
     yield Finding("ablate", __version__)
     yield Finding("Python", f"{platform.python_version()} on {platform.platform()}")
-    for name in _PACKAGES:
+    for name in PACKAGES[1:]:
         try:
             yield Finding(name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
@@ -56,8 +54,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("CPU", f"{cores} cores usable")
+    yield Finding("CPU", f"{available_cores()} cores usable")
     if importlib.util.find_spec("torch") is None:
         return
     import torch

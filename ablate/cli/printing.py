@@ -14,16 +14,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from ablate.study import settings as fields
-from ablate.study.located import suggestion
 from ablate.study.resolved import Resolved, base_values, plot, resolve, schedules
+from ablate.study.text import label
 from model.errors import ConfigError
+from model.suggest import suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ablate.cli.doctor import Finding
-    from ablate.running.store import Litter, StudyStatus
+    from ablate.running.clean import Litter
+    from ablate.running.status import StudyStatus
     from ablate.study.plan import Plan, PlanLine
     from ablate.study.spec import StudySpec
     from model.data.check import Count, Problem, StratumCount
@@ -47,6 +48,11 @@ def make_console() -> Console:
 def print_json(content: Any) -> None:
     """One JSON document, as other programs read it."""
     print(json.dumps(content, indent=1))
+
+
+def print_at_once(text: str) -> None:
+    """Text that goes out before more is written: whoever reads a pipe wants to know now."""
+    print(text, end="", flush=True)
 
 
 def print_overrides(console: Console, spec: StudySpec) -> None:
@@ -228,7 +234,7 @@ def print_strata(console: Console, counts: Sequence[StratumCount]) -> None:
 
 def print_metrics(console: Console, frame: pd.DataFrame) -> None:
     """The usual metrics per category and split, percent with one decimal, their mean last."""
-    from ablate.evidence.results import TABLE_METRICS, metric_label
+    from ablate.report.words import TABLE_METRICS, metric_label
 
     table = _table("split", "category", *(metric_label(name) for name in TABLE_METRICS))
     rows = frame[(frame.stratum == "all") & frame.metric.isin(TABLE_METRICS)]
@@ -292,7 +298,7 @@ def _print_changes(console: Console, changes: Mapping[str, tuple[Any, Any]], non
         console.print(f"  {none}", markup=False)
     width = max((len(path) for path in changes), default=0)
     for path, (before, after) in changes.items():
-        console.print(f"  {path:<{width}}  {fields.label(before)} -> {fields.label(after)}", markup=False)
+        console.print(f"  {path:<{width}}  {label(before)} -> {label(after)}", markup=False)
 
 
 def _print_schedules(console: Console, row: Resolved) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from ablate.study.located import suggestion
+from ablate.study.reading import parse_spec
 from ablate.study.schema import MODELINE
-from ablate.study.spec import Design, StudySpec, parse_spec
+from ablate.study.spec import Design, StudySpec
+from ablate.study.text import flow, label
 from model.config import Shape
 from model.errors import ConfigError
 from model.presets import PRESETS
+from model.suggest import suggestion
 
 _SCHEDULED_FROM = {"tail.q": 1.0, "token_dropout.rate": 0.0, "bias.lambda": 0.0}
 """Where a schedule of a knob starts: with the prior switched off."""
@@ -91,20 +93,20 @@ def _head(options: Options) -> list[str]:
         "# Before running:  ablate plan THIS_FILE   says how many runs, and how long they take",
         "#                  ablate show THIS_FILE   says what every variant resolves to",
         "#                  ablate run THIS_FILE --smoke   goes through everything in a minute or two",
-        f"study: {_scalar(options.name)}",
+        f"study: {flow(options.name)}",
         "",
     ]
     return lines
 
 
 def _data(options: Options) -> list[str]:
-    lines = ["data:", f"  dataset: {_scalar(options.dataset)}"]
+    lines = ["data:", f"  dataset: {flow(options.dataset)}"]
     if options.dataset == "stripes":
         lines[-1] += "          # built in, drawn on demand; no download"
     if options.root is not None:
-        lines.append(f"  root: {_scalar(options.root)}")
+        lines.append(f"  root: {flow(options.root)}")
     if options.categories:
-        lines.append(f"  categories: {_flow(list(options.categories))}")
+        lines.append(f"  categories: {flow(list(options.categories))}")
     else:
         lines.append("  # categories: [a, b]        # all that are found, if left out")
     setting = "per_category" if options.per_category else "unified"
@@ -132,7 +134,7 @@ def _one_at_a_time(options: Options) -> list[str]:
     lines = ["variants:                       # one row of the tables each", "  baseline: {}"]
     for title, rows in _changes(options):
         lines += [f"  # {title}"]
-        lines += [f"  {_scalar(name)}: {_flow(dict(values))}" for name, values in rows]
+        lines += [f"  {flow(name)}: {flow(dict(values))}" for name, values in rows]
     if len(lines) == 2:
         lines += [
             "  # prior B, for example: the loss's tail holds fewer tokens",
@@ -149,11 +151,11 @@ def _changes(options: Options) -> list[tuple[str, list[tuple[str, dict[str, Any]
             found.append((title, rows))
 
     add("prior B: the share q of tokens in the loss's tail", [
-        (f"q-{_number(q)}{_suffix(shape)}", {"tail.q": level, **_no_ramp(level)})
+        (f"q-{label(q)}{_suffix(shape)}", {"tail.q": level, **_no_ramp(level)})
         for q in options.q for shape in options.schedule for level in [_level("tail.q", q, shape)]
     ])  # fmt: skip
     add("prior B: the tail ranks by directional structure, weight alpha (vertical: the control)", [
-        (f"alpha-{_number(alpha)}{ending}", {"tail.alpha": alpha, "tail.direction": direction})
+        (f"alpha-{label(alpha)}{ending}", {"tail.alpha": alpha, "tail.direction": direction})
         for alpha in options.alpha
         for direction, ending in (("horizontal", ""), ("vertical", "-vertical"))
         if alpha or direction == "horizontal"
@@ -169,7 +171,7 @@ def _changes(options: Options) -> list[tuple[str, list[tuple[str, dict[str, Any]
         for pattern in options.mask for shape in options.schedule
     ])  # fmt: skip
     add("prior C: attention within a row is weakened, strength lambda", [
-        (f"bias-{_number(bias)}{_suffix(shape)}", {"bias.lambda": _level("bias.lambda", bias, shape)})
+        (f"bias-{label(bias)}{_suffix(shape)}", {"bias.lambda": _level("bias.lambda", bias, shape)})
         for bias in options.bias for shape in (options.schedule if bias else ("constant",))
     ])  # fmt: skip
     return found
@@ -197,7 +199,7 @@ def _grid(options: Options) -> list[str]:
         "  design: grid                  # every combination; one-at-a-time varies each alone",
     ]
     given = {path: values for path, values in levels.items() if values} or {"tail.q": [0.02, 0.1]}
-    return [*lines, *(f"  {path}: {_flow(values)}" for path, values in given.items()), ""]
+    return [*lines, *(f"  {path}: {flow(values)}" for path, values in given.items()), ""]
 
 
 def _tail(options: Options) -> list[str]:
@@ -233,27 +235,3 @@ def _no_ramp(level: Any) -> dict[str, Any]:
 
 def _suffix(shape: str) -> str:
     return "" if shape == "constant" else f"-{shape}"
-
-
-def _number(value: float) -> str:
-    return f"{value:g}"
-
-
-def _scalar(value: Any) -> str:
-    """A plain value in YAML, quoted where it would read as something else."""
-    if isinstance(value, float):
-        return repr(value)
-    text = str(value)
-    plain = text[:1].isalpha() and all(c.isalnum() or c in "_-./+" for c in text)
-    if not isinstance(value, str) or (plain and text.casefold() not in ("null", "true", "false")):
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_flow, value))}]"
-    return _scalar(value)

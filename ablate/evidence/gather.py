@@ -17,15 +17,21 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.results import Results, RunState
-from ablate.running.folder import StoredPlan, Workspace, load_plan, read_json
+from ablate.running.folder import Workspace
+from ablate.running.frame import collect
+from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import WHOLE, reporting_split
-from ablate.running.store import collect, status
-from ablate.study.claims import METRICS, Claim
+from ablate.running.status import status
+from ablate.study.claims import Claim
 from ablate.study.plan import Run
-from ablate.study.spec import StudySpec, load_spec
-from model.config import dump_config
-from model.encoders.identity import describe
+from ablate.study.reading import load_recorded
+from ablate.study.settings import unnest
+from ablate.study.spec import StudySpec
+from model.config import ModelConfig, dump_config
+from model.encoders.build import describe
 from model.errors import StorageError, UserError
+from model.files import read_json
+from model.metric_names import METRICS
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")
@@ -66,7 +72,7 @@ def gather(study_dir: Path) -> Results:
         categories=layout.categories,
         seeds=layout.seeds,
         factors=_factors(layout.levels),
-        settings={v: flat(dump_config(run.config)) for v, run in configs.items()},
+        settings={v: unnest(dump_config(run.config), ModelConfig) for v, run in configs.items()},
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
         same_as=_copies(plan, baseline),
@@ -141,7 +147,7 @@ def _spec(workspace: Workspace, warnings: list[str]) -> StudySpec | None:
     try:
         # Paths to data do not matter to a report, so a variable that is no longer set may be anything.
         names = re.findall(r"\$\{(\w+)\}", workspace.spec.read_text(encoding="utf-8"))
-        return load_spec(workspace.spec, env={**dict.fromkeys(names, "unset"), **os.environ})
+        return load_recorded(workspace.study_dir, env={**dict.fromkeys(names, "unset"), **os.environ})
     except (UserError, OSError, UnicodeDecodeError) as error:
         warnings.append(
             f"spec.yaml cannot be read, so claims are unknown and the first row is the baseline: {error}"
@@ -151,7 +157,7 @@ def _spec(workspace: Workspace, warnings: list[str]) -> StudySpec | None:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The cells that the study should have."""
+    """What the study should have values of."""
 
     variants: tuple[str, ...]
     categories: tuple[str, ...]
@@ -190,14 +196,14 @@ def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ..
 
 
 def _copies(plan: StoredPlan | None, baseline: str) -> dict[str, str]:
-    """Variants all of whose cells are another variant's runs, and that variant."""
+    """Variants all of whose runs are another variant's, and that variant."""
     keys: dict[str, list[tuple[int, str | None, str]]] = {}
     for row in plan.rows if plan else ():
         keys.setdefault(row.variant, []).append((row.seed, row.category, row.key))
     first: dict[frozenset[Any], str] = {frozenset(keys.get(baseline, ())): baseline}
     found: dict[str, str] = {}
-    for variant, cells in keys.items():
-        original = first.setdefault(frozenset(cells), variant)
+    for variant, theirs in keys.items():
+        original = first.setdefault(frozenset(theirs), variant)
         if original != variant:
             found[variant] = original
     return found
@@ -214,8 +220,8 @@ def _runs(
     workspace: Workspace, plan: StoredPlan | None, frame: pd.DataFrame, warnings: list[str]
 ) -> tuple[RunState, ...]:
     if plan is None:
-        cells = frame[["key", "variant", "seed"]].drop_duplicates()
-        return tuple(RunState(str(k), str(v), int(s), None, "done") for k, v, s in cells.values)
+        known = frame[["key", "variant", "seed"]].drop_duplicates()
+        return tuple(RunState(str(k), str(v), int(s), None, "done") for k, v, s in known.values)
     states: dict[str, Any] = {}
     if workspace.journal.is_file():
         try:
@@ -258,18 +264,6 @@ def _claims(spec: StudySpec | None, variants: tuple[str, ...], warnings: list[st
     if len(known) < len(spec.claims):
         warnings.append("Claims about variants that are no rows of this study are left out.")
     return known
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested configuration as dotted paths; a schedule stays one value."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, Mapping) and "to" not in value:
-            found.update(flat(value, f"{path}."))
-        else:
-            found[path] = value
-    return found
 
 
 def opening_comment(text: str) -> tuple[str, ...]:
@@ -324,7 +318,7 @@ def _mixed_devices(workspace: Workspace, runs: Iterable[RunState]) -> list[str]:
 
 
 def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """Why cells of committed runs have no value, from the runs' metrics.csv."""
+    """Why metrics of committed runs have no value, from the runs' metrics.csv."""
     gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(METRICS)]
     found: dict[tuple[str, str, str], str] = {}
     for key, rows in gone.groupby("key", sort=False):

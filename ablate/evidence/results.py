@@ -1,7 +1,8 @@
 """A study's folder as one record: what was asked, what has come out, what is missing.
 
-Tables, figures and the report read this and nothing else. :func:`ablate.evidence.gather.gather` puts it
-together from the study's folder, at any time, also while runs are going on.
+Judgement, tables, figures and the page read this and nothing else.
+:func:`ablate.evidence.gather.gather` puts it together from the study's folder, at any time, also while
+runs are going on.
 """
 
 from __future__ import annotations
@@ -17,55 +18,6 @@ from ablate.study.claims import Claim
 
 
 @dataclass(frozen=True)
-class Metric:
-    """How a metric is called in tables and figures."""
-
-    label: str
-    level: str
-    """Header above it."""
-
-
-METRICS: Mapping[str, Metric] = {
-    "image_auroc": Metric("I-AUROC", "image"),
-    "image_ap": Metric("I-AP", "image"),
-    "image_f1max": Metric("I-F1", "image"),
-    "pixel_auroc": Metric("P-AUROC", "pixel"),
-    "pixel_ap": Metric("P-AP", "pixel"),
-    "pixel_f1max": Metric("P-F1", "pixel"),
-    "aupro": Metric("AUPRO", "pixel"),
-    "aupro_05": Metric("AUPRO-5 %", "pixel"),
-}
-"""In the order of the literature's tables."""
-
-TABLE_METRICS = tuple(METRICS)[:7]
-"""The seven of the literature; AUPRO at 5 % stands in the table of all differences."""
-
-_OTHER_LABELS = {
-    "token_distance_normal": "distance on normal tokens",
-    "token_distance_defect": "distance on defect tokens",
-    "token_distance_gap": "distance gap (defect − normal)",
-}
-
-
-def metric_label(metric: str) -> str:
-    """What a reader calls the metric."""
-    return METRICS[metric].label if metric in METRICS else _OTHER_LABELS.get(metric, metric)
-
-
-def stratum_label(stratum: str) -> str:
-    """``orientation=horizontal`` as a column's header: its group stands above it."""
-    group, _, name = stratum.rpartition("=")
-    if stratum == "all":
-        return "all defects"
-    return f"no {group}" if name == "none" else name.replace("+", " + ")
-
-
-def stratum_group(stratum: str) -> str:
-    """``orientation`` of ``orientation=horizontal``; empty where there is none."""
-    return stratum.rpartition("=")[0]
-
-
-@dataclass(frozen=True)
 class RunState:
     """One planned run and where it stands."""
 
@@ -76,7 +28,7 @@ class RunState:
     state: str
     """``done``, ``failed``, ``running``, ``waiting``, ``interrupted`` or ``lost``."""
     reason: str = ""
-    """Why it failed, or which cells have no value."""
+    """Why it failed, or which values are undefined."""
     seconds: float = float("nan")
 
 
@@ -129,7 +81,7 @@ class Results:
         return f"{100 * (1 - self.alpha):g} %"
 
     def reason(self, variant: str, metric: str, category: str | None) -> str:
-        """Why a cell has no value, as far as the runs say; else empty."""
+        """Why a value is missing, as far as the runs say; else empty."""
         if category is not None:
             named = self.nan_reasons.get((variant, metric, category), "")
         else:

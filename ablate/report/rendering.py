@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-DASH, MINUS, CHECK = "–", "−", "✓"
+from ablate.report.words import CHECK, DASH, MINUS
 
 
 @dataclass(frozen=True)

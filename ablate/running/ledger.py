@@ -1,4 +1,4 @@
-"""The journal of a study: every attempt at every run is an Optuna trial; and who may compute what.
+"""The ledger of a study: every attempt at every run is an Optuna trial; and who may compute what.
 
 A run's *key* has a history of trials, of which only the newest can be unfinished. Invariants:
 
@@ -17,9 +17,8 @@ So execution is at least once, and commit exactly once. Deaths count against ``r
 living supervisor saw its worker die; if it died too (reboot, ``kill -9`` of everything), the run
 itself is not under suspicion.
 
-The journal file is appended to under a kernel lock of ours, not under Optuna's own marker file, which a
-killed process leaves behind (the others then wait 30 s); and a line that was cut off by a kill or a
-full disk is removed before the next one is written, where it would spoil the file for ever.
+In a search the runs that judge its configurations stand here like any others, besides those of its
+final table.
 """
 
 from __future__ import annotations
@@ -29,102 +28,38 @@ import enum
 import math
 import os
 import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from json import JSONDecodeError, dumps
+from dataclasses import dataclass
+from json import dumps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState
 
-from ablate.running.folder import (
-    ATTEMPT,
-    CHECKPOINT,
-    StoredPlan,
-    Workspace,
-    clone_folder,
-    move_into_place,
-    read_json,
-    storage_errors,
-    write_text,
-)
+from ablate.running.attempt import Attempt, Kind, run_label
+from ablate.running.files import clone_folder, move_into_place
+from ablate.running.folder import ATTEMPT, CHECKPOINT
+from ablate.running.journal import Journal, Scalar, Trials, categorical
 from ablate.running.locks import KernelLock, is_held, locked
+from ablate.running.recorded import StoredPlan
 from ablate.running.scores import summarise
+from ablate.running.session import WorkerId
 from ablate.study.plan import Run
-from model.errors import StorageError
-
-Kind = Literal["error", "diverged", "memory", "disk", "timeout", "died", "lost", "withdrawn"]
-"""Why an attempt failed; ``died`` and ``lost``: see the module's header."""
-
-Scalar = str | int | float | bool | None
+from model.files import read_json, storage_errors, write_text
 
 UNIFIED = "unified"
 """The parameter ``category`` of a model of all categories."""
 
-_ALREADY_FINISHED = RuntimeError
-"""What Optuna raises when a finished trial is to be changed (since 4.2 by a subclass)."""
 _UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
-_SECTION_TIMEOUT = 120.0
 
 
 class Nothing(enum.Enum):
-    """Why there is no run to claim."""
+    """Why there is no run to take."""
 
     DONE = "every run has an outcome"
     BUSY = "the remaining runs are being computed by others"
     LIMIT = "this session has started as many runs as it may"
-
-
-@dataclass(frozen=True)
-class WorkerId:
-    """Who runs something: a worker of a supervisor's session."""
-
-    session: str
-    slot: int
-    incarnation: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.session}-{self.slot}.{self.incarnation}"
-
-
-@dataclass
-class Attempt:
-    """One attempt at a run: the right to compute it, for as long as ``lock`` is held."""
-
-    run: Run
-    trial_id: int
-    number: int
-    lock: KernelLock
-    attempt_dir: Path
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    def begin(self) -> float:
-        """Mark the attempt folder as ours; return the seconds that earlier attempts spent on it."""
-        with storage_errors(self.attempt_dir):
-            self.attempt_dir.mkdir(parents=True, exist_ok=True)
-        before = read_json(self.attempt_dir / ATTEMPT) or {}
-        seconds = float(before.get("seconds", 0.0))
-        self._note(seconds)
-        return seconds
-
-    def suspend(self, seconds: float) -> None:
-        """Remember the time spent, for the attempt that will continue this one."""
-        if not self.fenced():
-            self._note(seconds)
-
-    def fenced(self) -> bool:
-        """Whether another process has taken this run over."""
-        owner = read_json(self.attempt_dir / ATTEMPT) or {}
-        return not self.lock.valid() or owner.get("token") != self.token
-
-    def _note(self, seconds: float) -> None:
-        text = dumps({"token": self.token, "seconds": round(seconds, 3)})
-        write_text(self.attempt_dir / ATTEMPT, text, durable=False)
 
 
 @dataclass(frozen=True)
@@ -137,118 +72,29 @@ class Buried:
     """Whether it is in the queue again."""
 
 
-def run_label(variant: str, seed: int, category: str | None) -> str:
-    """A run as people call it: ``variant, seed 3, category``."""
-    return ", ".join([variant, f"seed {seed}", *([category] if category else [])])
-
-
-def quiet_optuna() -> None:
-    """Keep Optuna's notes about each new study or trial out of our output (process-wide)."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-class _JournalLock(JournalFileOpenLock):
-    """The journal's write lock: kernel-held, and it mends a torn last line before anyone appends."""
-
-    def __init__(self, journal: Path) -> None:
-        super().__init__(str(journal))
-        self._journal = journal
-        self._kernel = KernelLock(journal.with_name(f".{journal.name}.lock"))
-
-    def acquire(self) -> bool:
-        self._kernel.acquire(_SECTION_TIMEOUT)
-        try:
-            _drop_torn_line(self._journal)
-        except BaseException:
-            self._kernel.release()
-            raise
-        return True
-
-    def release(self) -> None:
-        self._kernel.release()
-
-
-def _drop_torn_line(journal: Path) -> None:
-    """Cut the file back to its last complete line. Readers have never consumed what is removed."""
-    with journal.open("r+b") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        if end == 0:
-            return
-        stream.seek(end - 1)
-        if stream.read(1) == b"\n":
-            return
-        stream.seek(0)
-        stream.truncate(stream.read().rfind(b"\n") + 1)
-
-
-def open_journal(path: Path) -> JournalStorage:
-    """Optuna's storage on a journal file, made if missing; optuna-dashboard opens the same file.
-
-    Raises :class:`StorageError` if it cannot be read or written, or is damaged.
-    """
-    with journal_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(path)))
-
-
-@contextlib.contextmanager
-def journal_errors(path: Path) -> Iterator[None]:
-    """One :class:`StorageError` for whatever a journal that cannot be used raises."""
-    try:
-        with storage_errors(path):
-            yield
-    except (JSONDecodeError, UnicodeDecodeError) as error:
-        raise _damaged(path) from error
-    except ValueError as error:
-        if "log format" in str(error):
-            raise _damaged(path) from error
-        raise
-
-
-def _damaged(path: Path) -> StorageError:
-    return StorageError(
-        "the journal is damaged",
-        where=str(path),
-        hint="move it away and run the study again: finished runs are kept, a new journal is written",
-    )
-
-
 class Ledger:
     """All attempts at a study's runs. One object per process; not for use by several threads.
 
-    ``name`` is the Optuna study's name (default: the study's). Raises :class:`StorageError` wherever
-    the journal cannot be read or written.
+    ``study``: its name, which is the Optuna study's, too. Raises :class:`StorageError` wherever the
+    journal cannot be read or written.
     """
 
-    def __init__(self, workspace: Workspace, name: str, *, storage: BaseStorage | None = None) -> None:
-        self.workspace = workspace
-        self.name = name
-        self.storage = storage or open_journal(workspace.journal)
-        with journal_errors(workspace.journal):
-            try:  # first, because creating a study that exists writes, too
-                self.study = optuna.load_study(study_name=name, storage=self.storage)
-            except KeyError:
-                self.study = optuna.create_study(
-                    study_name=name, storage=self.storage, direction="maximize", load_if_exists=True
-                )
-            self._study_id = self.storage.get_study_id_from_name(name)
+    def __init__(self, journal: Journal, study: str) -> None:
+        self.journal = journal
+        self.workspace = journal.workspace
+        self.book = Trials(journal, study)
 
-    # --- reading -----------------------------------------------------------------------------
+    def describe(self, plan: StoredPlan) -> None:
+        """Note in the journal what the trials' values are, and what they were selected on."""
+        self.book.describe(primary=plan.primary, selected_on_reported=plan.selected_on_reported)
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, oldest first (shared objects: do not change them)."""
-        with journal_errors(self.workspace.journal):
-            return self.storage.get_all_trials(self._study_id, deepcopy=False)
+        """All attempts, oldest first (shared objects: do not change them)."""
+        return self.book.all()
 
     def latest(self) -> dict[str, FrozenTrial]:
         """The newest trial of each key."""
         return {key: trial for trial in self.trials() if (key := trial.user_attrs.get("key"))}
-
-    @contextlib.contextmanager
-    def critical(self) -> Iterator[None]:
-        """The study's critical section: nobody else creates or claims trials meanwhile."""
-        with locked(self.workspace.lock, _SECTION_TIMEOUT), journal_errors(self.workspace.journal):
-            yield
 
     # --- planning ----------------------------------------------------------------------------
 
@@ -258,7 +104,7 @@ class Ledger:
         A failed run is tried again only with ``retry_failed``. Idempotent, at any time, by anyone.
         """
         choices = _choices(plan.runs)
-        with self.critical():
+        with self.journal.critical():
             latest = self.latest()
             for run in plan.runs:
                 attempt = self._due(run.key, latest.get(run.key), retries, retry_failed)
@@ -271,7 +117,7 @@ class Ledger:
 
     def enqueue(self, run: Run, *, retries: int = 1, retry_failed: bool = False) -> None:
         """The same for a single run that is not part of a plan (search)."""
-        with self.critical():
+        with self.journal.critical():
             attempt = self._due(run.key, self.latest().get(run.key), retries, retry_failed)
             if attempt:
                 self._add(run, _choices([run]), attempt)
@@ -294,19 +140,13 @@ class Ledger:
 
     def _add(self, run: Run, choices: Mapping[str, tuple[Scalar, ...]], attempt: int) -> None:
         params = _params(run)
-        distributions: dict[str, BaseDistribution] = {
-            name: CategoricalDistribution(choices[name]) for name in params
-        }
-        attrs = {"key": run.key, "attempt": attempt, "config": f"runs/{run.key}/config.json"}
-        self.study.add_trial(
-            create_trial(
-                state=TrialState.WAITING, params=params, distributions=distributions, user_attrs=attrs
-            )
-        )
+        distributions = {name: CategoricalDistribution(choices[name]) for name in params}
+        attributes = {"key": run.key, "attempt": attempt, "config": f"runs/{run.key}/config.json"}
+        self.book.add(params, distributions, attributes)
 
-    # --- claiming ----------------------------------------------------------------------------
+    # --- taking ------------------------------------------------------------------------------
 
-    def claim(
+    def take(
         self, runs: Sequence[Run], worker: WorkerId, *, max_runs: int | None = None
     ) -> Attempt | Nothing:
         """The first of ``runs`` that is free, with its lock held; or why there is none.
@@ -314,7 +154,7 @@ class Ledger:
         On the way, what needs no computing is settled: runs that a crash left committed but
         unrecorded, and runs that another study of the same root has computed.
         """
-        with self.critical():
+        with self.journal.critical():
             latest, busy, room = self.latest(), False, self._room(worker.session, max_runs)
             for run in runs:
                 trial = latest.get(run.key)
@@ -325,7 +165,7 @@ class Ledger:
                     busy = True
                     continue
                 with _released_on_error(lock):
-                    taken = self._take(run, trial, lock, worker, room)
+                    taken = self._begin(run, trial, lock, worker, room)
                 if isinstance(taken, Attempt):
                     return taken
                 lock.release()
@@ -334,10 +174,10 @@ class Ledger:
                 busy = busy or taken is Nothing.BUSY
             return Nothing.BUSY if busy else Nothing.DONE
 
-    def _take(
+    def _begin(
         self, run: Run, trial: FrozenTrial, lock: KernelLock, worker: WorkerId, room: bool
     ) -> Attempt | Nothing:
-        """Claim ``trial``, whose lock we hold: settle it without computing if possible."""
+        """Take ``trial``, whose lock we hold: settle it without computing if possible."""
         if self._settle(run, trial):
             return Nothing.DONE
         if trial.state == TrialState.RUNNING:
@@ -347,8 +187,9 @@ class Ledger:
             trial = self._requeue(trial, "lost", "worker died, and its supervisor too", retries=None)
         if not room:
             return Nothing.LIMIT
-        self._identify(trial._trial_id, worker)
-        if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+        owner = {"session": worker.session, "worker": str(worker), "pid": os.getpid()}
+        self.book.annotate(trial._trial_id, owner)
+        if not self.book.start(trial._trial_id):
             return Nothing.BUSY
         number = int(trial.user_attrs.get("attempt", 1))
         return Attempt(run, trial._trial_id, number, lock, self.workspace.attempt_dir(run.key))
@@ -380,14 +221,6 @@ class Ledger:
         started = sum(trial.user_attrs.get("session") == session for trial in self.trials())
         return max_runs is None or started < max_runs
 
-    def _identify(self, trial_id: int, worker: WorkerId) -> None:
-        attrs = {
-            "session": worker.session,
-            "worker": str(worker),
-            "pid": os.getpid(),
-        }
-        self._annotate(trial_id, attrs)
-
     # --- ends of an attempt ------------------------------------------------------------------
 
     def commit(self, attempt: Attempt) -> bool:
@@ -402,7 +235,7 @@ class Ledger:
             if not move_into_place(folder, self.workspace.run_dir(attempt.run.key)):
                 shutil.rmtree(folder, ignore_errors=True)
                 return False
-        with journal_errors(self.workspace.journal):
+        with self.journal.errors():
             return self._complete(attempt.trial_id, attempt.run.key, {})
 
     def fail(self, attempt: Attempt, kind: Kind, reason: str, seconds: float) -> bool:
@@ -411,17 +244,15 @@ class Ledger:
             return False
         if kind == "diverged":  # a checkpoint may hold the NaN already
             shutil.rmtree(attempt.attempt_dir, ignore_errors=True)
-        with journal_errors(self.workspace.journal):
+        with self.journal.errors():
             return self._close(attempt.trial_id, kind, reason, seconds=round(seconds, 3))
 
     def release(self, attempt: Attempt) -> bool:
         """Put an interrupted run back in the queue; its folder, with the checkpoint, stays."""
         if attempt.fenced():
             return False
-        with self.critical(), contextlib.suppress(_ALREADY_FINISHED):
-            self.storage.set_trial_state_values(attempt.trial_id, TrialState.WAITING)
-            return True
-        return False
+        with self.journal.critical():
+            return self.book.put_back(attempt.trial_id)
 
     # --- deaths ------------------------------------------------------------------------------
 
@@ -432,7 +263,7 @@ class Ledger:
         had committed it. Raises :class:`StorageError` if the key's lock stays held (by a child process
         that survived the worker).
         """
-        with self.critical():
+        with self.journal.critical():
             trial = self._running_under(worker)
             if trial is None:
                 return None
@@ -454,10 +285,10 @@ class Ledger:
 
     def abandon(self, worker: WorkerId) -> None:
         """Put back in the queue what a worker was running when the user had it killed."""
-        with self.critical():
+        with self.journal.critical():
             trial = self._running_under(worker)
             if trial is not None:
-                self.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+                self.book.put_back(trial._trial_id)
 
     def _running_under(self, worker: WorkerId) -> FrozenTrial | None:
         running = (t for t in self.latest().values() if t.state == TrialState.RUNNING)
@@ -473,14 +304,7 @@ class Ledger:
         if retries is not None and number > retries + 1:
             return trial
         attrs = {name: trial.user_attrs[name] for name in ("key", "config")}
-        self.study.add_trial(
-            create_trial(
-                state=TrialState.WAITING,
-                params=trial.params,
-                distributions=trial.distributions,
-                user_attrs={**attrs, "attempt": number},
-            )
-        )
+        self.book.add(trial.params, trial.distributions, {**attrs, "attempt": number})
         return self.latest()[attrs["key"]]
 
     # --- writing -----------------------------------------------------------------------------
@@ -491,38 +315,17 @@ class Ledger:
         for scrap in (ATTEMPT, CHECKPOINT):
             (folder / scrap).unlink(missing_ok=True)
         provenance = read_json(folder / "provenance.json") or {}
-        scores = summarise(folder / "metrics.csv", str(self.study.user_attrs.get("primary", "")))
+        scores = summarise(folder / "metrics.csv", str(self.book.attributes.get("primary", "")))
         timings = provenance.get("timings", {})
         finite = [value for value in scores.values() if math.isfinite(value)]
         # Optuna's journal has no "no value": a run whose metric is undefined everywhere ranks last.
         value = sum(finite) / len(finite) if finite else -math.inf
-        try:
-            self._annotate(trial_id, {"metrics": scores, "timings": timings, **attrs})
-            self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
-        except _ALREADY_FINISHED:
-            return False
-        return True
+        found = {"metrics": scores, "timings": timings, **attrs}
+        return self.book.end(trial_id, TrialState.COMPLETE, found, value)
 
     def _close(self, trial_id: int, kind: Kind, reason: str, **attrs: Any) -> bool:
         """FAIL with a kind and a reason; False if the trial was finished already."""
-        try:
-            self._annotate(trial_id, {"kind": kind, "reason": reason, **attrs})
-            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
-        except _ALREADY_FINISHED:
-            return False
-        return True
-
-    def _annotate(self, trial_id: int, attrs: Mapping[str, Any]) -> None:
-        for name, value in attrs.items():
-            self.storage.set_trial_user_attr(trial_id, name, value)
-
-    def describe(self, **attrs: Any) -> None:
-        """Set attributes of the Optuna study that differ from what it has."""
-        with journal_errors(self.workspace.journal):
-            known = self.study.user_attrs
-            for name, value in attrs.items():
-                if known.get(name) != value:
-                    self.study.set_user_attr(name, value)
+        return self.book.end(trial_id, TrialState.FAIL, {"kind": kind, "reason": reason, **attrs})
 
 
 @contextlib.contextmanager
@@ -534,14 +337,9 @@ def _released_on_error(lock: KernelLock) -> Iterator[None]:
         raise
 
 
-def _scalar(value: Any) -> Scalar:
-    """What Optuna's categorical distribution can hold; anything else by its text."""
-    return value if value is None or isinstance(value, (str, int, float, bool)) else dumps(value)
-
-
 def _params(run: Run) -> dict[str, Scalar]:
     """A run as fixed Optuna parameters."""
-    factors = {name: _scalar(value) for name, value in run.factors.items()}
+    factors = {name: categorical(value) for name, value in run.factors.items()}
     return {
         "variant": run.variant,
         "seed": run.seed,

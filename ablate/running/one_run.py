@@ -9,13 +9,12 @@ worker adds ``config.json`` and the rest of the provenance.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,42 +22,24 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ablate.running.folder import StoredPlan
+from ablate.running.folder import CHECKPOINT
+from ablate.running.reporter import HasRuns, Reporter
 from ablate.study.plan import Run
 from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.images import open_image
 from model.data.samples import Sample
-from model.dinomaly import Dinomaly
-from model.encoders.identity import describe, weights_fingerprint
+from model.data.transforms import view_at_map_size
+from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun
 from model.evaluation import Predictions, predict
-from model.features import AbsentEncoder, Features, encoder_id, open_features
+from model.features import Features, encoder_id, open_features
+from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
 from model.metrics import AuproRecipe, evaluate
-from model.strata import detection, mechanism
+from model.stratum_scores import detection, mechanism
+from model.student import Student
 from model.training import Step, fit
-
-CHECKPOINT = "checkpoint.pt"
-#: Side of the thumbnails in maps.npz, pixels.
-THUMBNAIL = 256
-
-
-class Reporter(Protocol):
-    """What a run tells whoever started it, and asks it."""
-
-    cache: Path
-    """Where features, ground truth and drawn datasets are kept."""
-    device: str
-    """Where to compute, in torch's words: ``cpu``, ``cuda``."""
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Told how far the current phase is."""
-        ...
-
-    def should_stop(self) -> bool:
-        """Asked often; True ends the run at the next safe point."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -92,16 +73,10 @@ def load_material(
         if reporter.should_stop():
             raise InterruptedRun("stopped by request while encoding")
 
-    # Ordered by content, so that another split of the same images is the same file.
-    parts = {
-        c: tuple(sorted((*dataset.train(c), *dataset.test(c)), key=dataset.content.__getitem__))
-        for c in categories
-    }
-    digests = {c: content_digest(dataset.content[s] for s in part) for c, part in parts.items()}
     features = open_features(
         config,
-        parts,
-        digests,
+        dataset,
+        categories,
         cache_dir=reporter.cache,
         device=torch.device(reporter.device),
         progress=progress,
@@ -110,12 +85,7 @@ def load_material(
     return Material(dataset, features, {s: i for i, s in enumerate(features.samples)})
 
 
-def content_digest(hashes: Iterable[str]) -> str:
-    """Hex hash of a sequence of content hashes."""
-    return hashlib.blake2b("/".join(hashes).encode(), digest_size=12).hexdigest()
-
-
-def prepare(plan: StoredPlan, reporter: Reporter) -> None:
+def prepare(plan: HasRuns, reporter: Reporter) -> None:
     """Encode everything that the plan's runs will read, each image once per encoder.
 
     Raises as :func:`model.features.open_features` and the dataset readers do.
@@ -134,7 +104,7 @@ def prepare(plan: StoredPlan, reporter: Reporter) -> None:
         )
         load_material(run.config, dataset, run.categories, reporter, verify=True)
         for category in run.categories:
-            _truth(run.config, dataset, category, cache)
+            load_truth(dataset, category, run.config, cache_dir=cache)
 
 
 def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
@@ -156,10 +126,10 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     times["data"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    model = Dinomaly(AbsentEncoder(material.features.shape), run.config)
+    student = Student(material.features.shape, run.config)
     train = [sample for category in run.categories for sample in dataset.train(category)]
     history = fit(
-        model,
+        student,
         material.features,
         material.rows(train),
         run.seed,
@@ -176,8 +146,8 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     kept = KeptMaps(run.keep_maps)
     for number, category in enumerate(run.categories):
         samples = dataset.test(category)
-        predictions = predict(model, material.features, material.rows(samples), device=device)
-        truth = _truth(run.config, dataset, category, reporter.cache)
+        predictions = predict(student, material.features, material.rows(samples), device=device)
+        truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
         metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
         scores.append(_score_frame(samples, dataset, predictions))
         kept.add(samples, predictions, truth, run.config)
@@ -190,27 +160,19 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     kept.save(attempt_dir / "maps.npz")
     if run.keep_weights:
         save_file(
-            {name: value.contiguous().cpu() for name, value in model.student_state().items()},
+            {name: value.contiguous().cpu() for name, value in student.state_dict().items()},
             attempt_dir / "weights.safetensors",
         )
-    write_json(
-        attempt_dir / "provenance.json",
-        {
-            "encoder": describe(run.config.encoder),
-            "encoder_weights": weights_fingerprint(run.config.encoder),
-            "features": encoder_id(run.config),
-            "data_contents": dataset.fingerprint_of(run.categories),
-            "device": str(device),
-            "timings": {name: round(value, 3) for name, value in times.items()},
-        },
-    )
+    provenance = {
+        "encoder": describe(run.config.encoder),
+        "encoder_weights": weights_fingerprint(run.config.encoder),
+        "features": encoder_id(run.config),
+        "data_contents": dataset.fingerprint_of(run.categories),
+        "device": str(device),
+        "timings": {name: round(value, 3) for name, value in times.items()},
+    }
+    write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
-
-
-def _truth(config: ModelConfig, dataset: Dataset, category: str, cache: Path) -> GroundTruth:
-    return load_truth(
-        dataset.test(category), config, cache_dir=cache, digest=dataset.fingerprints[category]
-    )
 
 
 def metric_rows(
@@ -341,14 +303,6 @@ def pick(samples: Sequence[Sample], count: int) -> list[int]:
 
 
 def thumbnail(sample: Sample, config: ModelConfig, side: int) -> np.ndarray:
-    """The network's view (resized and cropped) of an image, uint8 [side, side, 3]."""
-    height, width = config.image.resize
-    crop_h, crop_w = config.image.crop
-    left, top = (width - crop_w) // 2, (height - crop_h) // 2
-    view = open_image(sample.image_path).resize((width, height))
-    return np.asarray(view.crop((left, top, left + crop_w, top + crop_h)).resize((side, side)))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Pretty JSON, one final newline."""
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    """The network's view of an image at the maps' size, uint8 [side, side, 3]."""
+    view = view_at_map_size(open_image(sample.image_path), config.image, side)
+    return (view * 255).round().astype(np.uint8)

@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ablate.running.store import LiveWorker, RunStatus, StudyStatus
+from ablate.running.status import LiveWorker, RunStatus, StudyStatus
 
 PLAIN_EVERY = 10.0
 """Seconds between summary lines where there is no terminal."""

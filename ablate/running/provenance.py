@@ -7,7 +7,6 @@ results should not unmask an anonymous submission), nor remote addresses of the 
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import subprocess
 import sys
@@ -18,15 +17,15 @@ from typing import Any
 
 import psutil
 
-import ablate
-from ablate.running.folder import dump_run
+from ablate.running.process import available_cores, device_name
+from ablate.running.recorded import dump_run
 from ablate.study.plan import Run
 
 PACKAGES = (
     "ablate", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pandas", "pillow",
-    "optuna", "statsmodels", "safetensors",
+    "optuna", "statsmodels", "safetensors", "pydantic", "ruamel.yaml", "matplotlib", "typer",
 )  # fmt: skip
-"""Packages whose version may matter for a number."""
+"""Packages whose versions are recorded with every run, and looked at by ``ablate doctor``."""
 
 _GIT_TIMEOUT = 10
 
@@ -34,7 +33,7 @@ _GIT_TIMEOUT = 10
 def session_provenance() -> dict[str, Any]:
     """What all runs of one process share: code, packages, python, hardware."""
     return {
-        "code": code_state(Path(ablate.__file__).resolve().parent),
+        "code": code_state(Path(__file__).resolve().parents[1]),
         "packages": package_versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -47,7 +46,7 @@ def run_provenance(
     run: Run,
     *,
     own: Mapping[str, Any],
-    timings: Mapping[str, float],
+    seconds: float,
     attempts: int,
     argv: Sequence[str],
 ) -> dict[str, Any]:
@@ -57,11 +56,10 @@ def run_provenance(
     ----------
     session: from :func:`session_provenance`.
     own: what the executor recorded (fingerprints of data and features, timings of its stages).
-    timings: seconds; ``total`` includes earlier, interrupted attempts.
+    seconds: taken by the run, earlier, interrupted attempts included: ``timings.total``.
     attempts: attempts made, this one included.
     argv: command line of the study, as given.
     """
-    stages = own.get("timings", {})
     return {
         **session,
         "argv": list(argv),
@@ -69,7 +67,7 @@ def run_provenance(
         "attempts": attempts,
         **{name: value for name, value in dump_run(run).items() if name != "factors"},
         **own,
-        "timings": {**stages, **timings},
+        "timings": {**own.get("timings", {}), "total": seconds},
     }
 
 
@@ -112,20 +110,13 @@ def hardware() -> dict[str, Any]:
         "cores": available_cores(),
         "ram_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "gpu": None,
-        "device": "cpu",
+        "device": device_name(),
     }
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        facts["gpu"] = facts["device"] = torch.cuda.get_device_name()
+        facts["gpu"] = facts["device"]
         facts["cuda"] = torch.version.cuda
     return facts
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

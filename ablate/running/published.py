@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ablate.running.one_run import Reporter, metric_rows
+from ablate.running.one_run import metric_rows
+from ablate.running.reporter import Reporter
 from ablate.study.plan import Run
 from model.config import ModelConfig
 from model.data.dataset import load_dataset
@@ -54,15 +55,14 @@ def evaluate_checkpoint(run: Run, checkpoint: Path, *, reporter: Reporter) -> pd
     """
     device = torch.device(reporter.device)
     model = load_reference(checkpoint.expanduser(), run.config).to(device)
+    config = model.student.config
     dataset = load_dataset(run.data, cache_dir=reporter.cache)
     rows: list[dict[str, Any]] = []
     for number, category in enumerate(run.categories):
         samples = dataset.test(category)
-        features = StreamedFeatures(samples, model, model.config.image, torch.float32, device)
-        predictions = predict(model, features, torch.arange(len(samples)), device=device)
-        truth = load_truth(
-            samples, model.config, cache_dir=reporter.cache, digest=dataset.fingerprints[category]
-        )
+        features = StreamedFeatures(samples, model.teacher, config.image, torch.float32, device)
+        predictions = predict(model.student, features, torch.arange(len(samples)), device=device)
+        truth = load_truth(dataset, category, config, cache_dir=reporter.cache)
         rows += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
         reporter.progress(number + 1, len(run.categories), f"evaluated {category}")
     return pd.DataFrame(rows)

@@ -1,4 +1,4 @@
-"""What supervisor and workers agree on: options, identities, exit codes.
+"""What supervisor and workers agree on: options and identities.
 
 A *session* is one supervisor with its workers. Its lock file is held for the supervisor's whole life,
 so anyone can tell whether it is alive; its file tells the workers what to do.
@@ -6,41 +6,29 @@ so anyone can tell whether it is alive; its file tells the workers what to do.
 
 from __future__ import annotations
 
-import enum
-import json
+import contextlib
 import os
 import sys
 import time
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from platformdirs import user_cache_path
+from pydantic import TypeAdapter
 
-from ablate.running.folder import Workspace, read_json, write_text
-from ablate.running.locks import KernelLock
+from ablate.running.folder import Workspace, cache_folder
+from ablate.running.locks import KernelLock, is_held, locked
+from ablate.running.recorded import StoredPlan, write_plan, write_spec
+from ablate.study.spec import StudySpec
 from model.errors import StorageError
+from model.files import write_bytes
 
 EXECUTOR = "ablate.running.one_run:execute_run"
 PREPARER = "ablate.running.one_run:prepare"
 SOURCES = "ablate.study.plan:real_sources"
 PREPARING = 0
 """Slot of the worker that prepares; the others count from 1."""
-
-
-class Exit(enum.IntEnum):
-    """How a worker says why it ended; anything else is a death."""
-
-    DONE = 0
-    """Nothing left to claim."""
-    RECYCLE = 80
-    """A run failed and is recorded; a fresh process should go on: this one's memory or CUDA context
-    may be spoilt."""
-    STOPPED = 81
-    """Stopped as asked; its run is back in the queue."""
-    USER = 82
-    """A user's error, before or outside any run; the worker's file says which."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +81,23 @@ class Session:
     @property
     def cache(self) -> Path:
         """Where features and drawn datasets are kept."""
-        given = self.options.cache_dir
-        return Path(given) if given else user_cache_path("ablate")
+        return cache_folder(self.options.cache_dir)
+
+
+_SESSION: TypeAdapter[Session] = TypeAdapter(Session)
+_SUFFIX = ".session.json"
+
+
+@dataclass(frozen=True)
+class WorkerId:
+    """Who runs something: a worker of a supervisor's session."""
+
+    session: str
+    slot: int
+    incarnation: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.session}-{self.slot}.{self.incarnation}"
 
 
 def new_session(digest: str, options: RunOptions, *, search: bool = False) -> Session:
@@ -116,8 +119,7 @@ def open_session(workspace: Workspace, session: Session) -> KernelLock:
 
 def write_session(workspace: Workspace, session: Session) -> None:
     """Tell the workers to come what the session is about."""
-    content = {**asdict(session), "workers": session.options.workers}
-    write_text(workspace.session_file(session.id), json.dumps(content), durable=False)
+    write_bytes(workspace.session_file(session.id), _SESSION.dump_json(session), durable=False)
 
 
 def close_session(workspace: Workspace, session: Session) -> None:
@@ -127,12 +129,50 @@ def close_session(workspace: Workspace, session: Session) -> None:
 
 
 def load_session(workspace: Workspace, name: str) -> Session:
-    """Read a session's file. Raises StorageError if it is gone."""
-    values: dict[str, Any] | None = read_json(workspace.session_file(name))
-    if values is None:
-        raise StorageError("no such session", where=str(workspace.session_file(name)))
-    values.pop("workers")
-    options = values.pop("options")
-    options["gpus"] = tuple(options["gpus"])
-    values["argv"] = tuple(values["argv"])
-    return Session(**values, options=RunOptions(**options))
+    """Read a session's file. Raises StorageError if it is gone or unusable."""
+    path = workspace.session_file(name)
+    try:
+        return _SESSION.validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise StorageError("no such session", where=str(path)) from error
+    except ValueError as error:
+        raise StorageError("damaged, or written by another version", where=str(path)) from error
+
+
+def live_sessions(workspace: Workspace) -> list[Session]:
+    """The sessions whose supervisors are alive."""
+    names = sorted(path.name.removesuffix(_SUFFIX) for path in workspace.workers.glob(f"*{_SUFFIX}"))
+    found = []
+    for name in names:
+        if is_held(workspace.session_lock(name)):
+            with contextlib.suppress(StorageError):  # it may end while we look
+                found.append(load_session(workspace, name))
+    return found
+
+
+@contextlib.contextmanager
+def announced(
+    workspace: Workspace, session: Session, spec: StudySpec, plan: StoredPlan | None
+) -> Iterator[None]:
+    """Hold the session's lock, having written spec and plan (and not over a plan that others run).
+
+    ``plan``: None if the one that is there stands.
+    """
+    with locked(workspace.lock):
+        for other in live_sessions(workspace):
+            if other.digest != session.digest:
+                raise StorageError(
+                    f"process {other.pid} is running this study with another plan",
+                    where=str(workspace.study_dir),
+                    hint="wait for it, stop it, or give this study another name",
+                )
+        # Nothing but a smoke test pins settings.
+        write_spec(workspace, spec)
+        if plan is not None:
+            write_plan(workspace, plan)
+        lock = open_session(workspace, session)
+    with lock:
+        try:
+            yield
+        finally:
+            close_session(workspace, session)

@@ -12,58 +12,42 @@ of their own, so that a terminal's Ctrl-C reaches the supervisor alone.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ablate.running.folder import (
-    StoredPlan,
-    Workspace,
-    encode_plan,
-    load_plan,
-    read_json,
-    storage_errors,
-    write_plan,
-)
-from ablate.running.ledger import Kind, Ledger, WorkerId, quiet_optuna
-from ablate.running.locks import locked
-from ablate.running.progress import PlainView, View, duration, settled
-from ablate.running.provenance import available_cores
-from ablate.running.session import (
-    PREPARING,
+from ablate.running.attempt import Kind
+from ablate.running.folder import Workspace
+from ablate.running.frame import FrameWriter
+from ablate.running.journal import Journal, quiet_optuna
+from ablate.running.ledger import Ledger
+from ablate.running.process import (
     Exit,
-    RunOptions,
-    Session,
-    close_session,
-    new_session,
-    open_session,
+    death,
+    kill_group,
+    rebuild_error,
+    start_worker,
+    worker_environment,
 )
-from ablate.running.store import FrameWriter, StudyStatus, live_sessions, read_status
+from ablate.running.progress import PlainView, View, duration, settled
+from ablate.running.recorded import StoredPlan
+from ablate.running.session import PREPARING, RunOptions, Session, WorkerId, announced, new_session
+from ablate.running.status import StudyStatus, read_status
 from ablate.study.plan import Plan
-from model import errors
 from model.errors import StorageError, UserError
+from model.files import read_json
 
 TICK = 0.2
 """Seconds between looks at the workers."""
 IDLE_DEATHS = 2
 """Deaths outside any run after which a worker is not started again: it cannot work at all."""
-
-# Start a worker that imports exactly what this process would: ``-m`` would let a folder called
-# "model" in the user's working directory shadow ours.
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from ablate.running.worker import main; sys.exit(main())"
-)
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -76,21 +60,51 @@ class Result:
     lines: tuple[str, ...]
     """Closing lines for the user."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal stopped it."""
+        return self.exit_code > 128
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the workers of a session are to do, as their supervisor sees it."""
+
+    ledger: Ledger
+    """Where a dead worker's run stands."""
+    read: Callable[[], StudyStatus]
+    """Asked several times a second."""
+    committed: Callable[[], None]
+    """Called after new results."""
+    parallel: int
+    """How much of it can be done at a time: no more workers than that are started."""
+    prepare: bool
+    """Whether something has to be computed, hence prepared."""
+
+
+def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Work:
+    """The runs of a plan that are left, enqueued."""
+    workspace, ledger = journal.workspace, Ledger(journal, plan.study)
+    ledger.describe(plan)
+    ledger.plan(plan, retries=options.retries, retry_failed=options.retry_failed)
+    todo = [run.key for run in plan.runs if not workspace.committed(run.key)]
+    return Work(
+        ledger,
+        read=lambda: read_status(workspace, plan, ledger),
+        committed=FrameWriter(workspace, plan).write,
+        parallel=len(todo),
+        prepare=any(workspace.found_elsewhere(key) is None for key in todo),
+    )
+
 
 def run_study(
-    plan: Plan,
-    root: Path,
-    options: RunOptions | None = None,
-    *,
-    spec_text: str | None = None,
-    view: View | None = None,
+    plan: Plan, root: Path, options: RunOptions | None = None, *, view: View | None = None
 ) -> Result:
     """Run what is left of a plan under ``root``, and wait for it.
 
     Parameters
     ----------
     root: results root; the study goes to ``root/<study>``.
-    spec_text: the study file, kept verbatim; the plan's own if not given.
     view: shows progress; plain lines on stderr if not given.
 
     Raises
@@ -98,75 +112,21 @@ def run_study(
     StorageError: results cannot be read or written, or another supervisor runs another plan here.
     UserError: what stops the runs before they begin (data, weights, a worker that cannot start).
     """
-    text, stored = encode_plan(plan)
+    quiet_optuna()
+    options, stored = options or RunOptions(), StoredPlan.of(plan)
     workspace = Workspace(root / stored.study)
     workspace.create()
-    session = new_session(stored.digest, options or RunOptions())
+    session = new_session(stored.digest, options)
     with (
-        announced(workspace, session, text=text, spec_text=spec_text or plan.spec.text),
+        announced(workspace, session, plan.spec, stored),
         contextlib.closing(view or PlainView(print_error)) as shown,
     ):
-        return supervise(workspace, stored, session, shown)
+        return supervise(workspace, planned_work(Journal(workspace), stored, options), session, shown)
 
 
-def resume_study(study_dir: Path, options: RunOptions | None = None, *, view: View | None = None) -> Result:
-    """As :func:`run_study`, with the plan (or search) that the study's folder holds."""
-    workspace = Workspace(study_dir)
-    stored = load_plan(workspace)
-    if stored.search:
-        from ablate.running.search import resume_search
-
-        return resume_search(study_dir, options, view=view)
-    workspace.create()
-    session = new_session(stored.digest, options or RunOptions())
-    with (
-        announced(workspace, session),
-        contextlib.closing(view or PlainView(print_error)) as shown,
-    ):
-        return supervise(workspace, stored, session, shown)
-
-
-@contextlib.contextmanager
-def announced(
-    workspace: Workspace, session: Session, *, text: str | None = None, spec_text: str | None = None
-) -> Iterator[None]:
-    """Hold the session's lock, having written its plan (and not over a plan that others run)."""
-    with locked(workspace.lock):
-        for other in live_sessions(workspace):
-            if other["digest"] != session.digest:
-                raise StorageError(
-                    f"process {other['pid']} is running this study with another plan",
-                    where=str(workspace.study_dir),
-                    hint="wait for it, stop it, or give this study another name",
-                )
-        if text is not None:
-            write_plan(workspace, text, spec_text)
-        lock = open_session(workspace, session)
-    with lock:
-        try:
-            yield
-        finally:
-            close_session(workspace, session)
-
-
-def supervise(workspace: Workspace, plan: StoredPlan, session: Session, view: View) -> Result:
-    """Run a stored plan's unfinished runs with workers; see :func:`run_study`."""
-    quiet_optuna()
-    ledger = Ledger(workspace, plan.study)
-    ledger.describe(primary=plan.primary, selected_on_reported=plan.selected_on_reported)
-    ledger.plan(plan, retries=session.options.retries, retry_failed=session.options.retry_failed)
-    frame = FrameWriter(workspace, plan)
-    todo = [run.key for run in plan.runs if not workspace.committed(run.key)]
-    supervisor = Supervisor(
-        workspace,
-        session,
-        [ledger],
-        view,
-        read=lambda: read_status(workspace, plan, ledger),
-        wanted=min(session.options.workers, len(todo)),
-        prepare=any(workspace.found_elsewhere(key) is None for key in todo),
-        committed=frame.write,
-    )
+def supervise(workspace: Workspace, work: Work, session: Session, view: View) -> Result:
+    """Have an announced session's workers do its work; see :func:`run_study`."""
+    supervisor = Supervisor(workspace, session, work, view)
     state = supervisor.run()
     return conclude(workspace, state, supervisor.stopped_by, supervisor.elapsed)
 
@@ -189,30 +149,15 @@ class Slot:
 
 
 class Supervisor:
-    """Keeps workers alive until there is nothing left to claim."""
+    """Keeps workers alive until there is nothing left to take."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        session: Session,
-        ledgers: Sequence[Ledger],
-        view: View,
-        *,
-        read: Callable[[], StudyStatus],
-        wanted: int,
-        prepare: bool,
-        committed: Callable[[], None],
-    ) -> None:
-        """``ledgers``: where a dead worker's run may stand; ``committed``: called after new results."""
+    def __init__(self, workspace: Workspace, session: Session, work: Work, view: View) -> None:
         self.workspace = workspace
         self.session = session
         self.options = session.options
-        self.ledgers = ledgers
+        self.work = work
         self.view = view
-        self.read = read
-        self.wanted = wanted
-        self.prepare = prepare
-        self.committed = committed
+        self.wanted = min(session.options.workers, work.parallel)
         self.slots: list[Slot] = []
         self._signals: list[int] = []
         self._stopping = False
@@ -235,16 +180,16 @@ class Supervisor:
         """Prepare, run everything, leave no process behind. Raises as :func:`run_study`."""
         try:
             with self._signals_caught():
-                state = self.read()
+                state = self.work.read()
                 self._failed_before = failures(state)
                 self.view.update(state)
-                self.committed()
-                if self.wanted and self.prepare and self.options.preparer:
+                self.work.committed()
+                if self.wanted and self.work.prepare and self.options.preparer:
                     self._serve([PREPARING])
                 if self.wanted and not self._stopping:
                     self._serve(range(1, self.wanted + 1))
-                self.committed()
-                state = self.read()
+                self.work.committed()
+                state = self.work.read()
                 self.view.update(state)
                 return state
         finally:
@@ -260,10 +205,10 @@ class Supervisor:
             time.sleep(TICK)
             for slot in self.slots:
                 self._watch(slot)
-            state = self.read()
+            state = self.work.read()
             if settled(state) != finished:
                 finished = settled(state)
-                self.committed()
+                self.work.committed()
             self.view.update(state)
             self._obey(state)
 
@@ -290,18 +235,15 @@ class Supervisor:
     def _start(self, slot: Slot) -> None:
         slot.incarnation += 1
         slot.verdict = None
-        log = self.workspace.logs / f"worker-{slot.number}.log"
-        identity = (self.session.id, str(slot.number), str(slot.incarnation))
-        path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
-        with storage_errors(log), log.open("ab") as stream:
-            slot.process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, path, str(self.workspace.study_dir), *identity],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=worker_environment(slot.number, self.wanted, self.options.gpus),
-                start_new_session=True,
-            )
+        preparing, gpus = slot.number == PREPARING, self.options.gpus
+        slot.process = start_worker(
+            [str(self.workspace.study_dir), self.session.id, str(slot.number), str(slot.incarnation)],
+            self._log(slot),
+            worker_environment(
+                1 if preparing else self.wanted,
+                gpu=gpus[(slot.number - 1) % len(gpus)] if gpus else None,
+            ),
+        )
 
     def _watch(self, slot: Slot) -> None:
         """Notice a worker's end, or that its run overstays its timeout."""
@@ -316,11 +258,10 @@ class Supervisor:
         last_words = self._forget(slot)
         if code == Exit.USER:
             self._release(slot)
-            raise _rebuild(last_words.get("user_error", {}))
+            raise rebuild_error(last_words.get("user_error", {}))
         died = code not in tuple(Exit)
         if died:  # its children may hold its lock, and its GPU
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process)
         kind, reason = slot.verdict or ("died", death(code))
         buried = self._bury(slot, kind, reason)
         if died and not buried:
@@ -341,22 +282,20 @@ class Supervisor:
 
     def _bury(self, slot: Slot, kind: Kind, reason: str) -> bool:
         """Record what a dead worker left; say so. False if it left nothing."""
-        for ledger in self.ledgers:
-            buried = ledger.bury(self._id(slot), kind, reason, retries=self.options.retries)
-            if buried is not None:
-                log = self.workspace.log(buried.key)
-                with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
-                    stream.write(f"--- {reason}\n")
-                then = "; it is tried again" if buried.retried else ""
-                self.view.say(f"{buried.label}: {reason}{then} ({log})")
-                return True
-        return False
+        buried = self.work.ledger.bury(self._id(slot), kind, reason, retries=self.options.retries)
+        if buried is None:
+            return False
+        log = self.workspace.log(buried.key)
+        with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as stream:
+            stream.write(f"--- {reason}\n")
+        then = "; it is tried again" if buried.retried else ""
+        self.view.say(f"{buried.label}: {reason}{then} ({log})")
+        return True
 
     def _release(self, slot: Slot) -> None:
         """Put back what a worker was running when it was stopped through no fault of the run."""
-        for ledger in self.ledgers:
-            with contextlib.suppress(StorageError):  # then the next session finds its lock free
-                ledger.abandon(self._id(slot))
+        with contextlib.suppress(StorageError):  # then the next session finds its lock free
+            self.work.ledger.abandon(self._id(slot))
 
     def _enforce_timeout(self, slot: Slot) -> None:
         """Kill a worker whose run ignores its timeout; it has been asked to stop long ago."""
@@ -373,8 +312,7 @@ class Supervisor:
         """Kill the workers that are left, with all they have started, and put their runs back."""
         for slot in self.slots:
             if slot.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(slot.process.pid, signal.SIGKILL)
+                kill_group(slot.process)
                 slot.process.wait()
                 slot.process = None
                 self._forget(slot)
@@ -383,8 +321,11 @@ class Supervisor:
     def _id(self, slot: Slot) -> WorkerId:
         return WorkerId(self.session.id, slot.number, slot.incarnation)
 
+    def _log(self, slot: Slot) -> Path:
+        return self.workspace.logs / f"worker-{slot.number}.log"
+
     def _hopeless(self, slot: Slot, code: int) -> UserError:
-        log = self.workspace.logs / f"worker-{slot.number}.log"
+        log = self._log(slot)
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return UserError(
             f"a worker cannot work: {death(code)}; it last said: {lines[-1] if lines else 'nothing'}",
@@ -415,48 +356,7 @@ def failures(state: StudyStatus) -> int:
     return len(state.failed) + (state.search.failed if state.search else 0)
 
 
-def worker_environment(slot: int, workers: int, gpus: Sequence[str]) -> dict[str, str]:
-    """This process's environment with the worker's share of threads and its GPU.
-
-    A thread count that the user has set stands. The worker that prepares is alone: it gets all.
-    """
-    environment = dict(os.environ)
-    share = max(1, available_cores() // (1 if slot == PREPARING else max(workers, 1)))
-    for name in _THREAD_VARIABLES:
-        environment.setdefault(name, str(share))
-    # Threads that spin while they wait starve each other where other programs share the cores: a
-    # step of a small model was seen to take 50 times as long.
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[(slot - 1) % len(gpus)]
-    return environment
-
-
-def death(code: int) -> str:
-    """What a worker died of, from its exit status."""
-    if code >= 0:
-        return f"worker died (exit status {code})"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = "; often: the system ran out of memory" if -code == signal.SIGKILL else ""
-    return f"worker died (signal {name}{hint})"
-
-
-def _rebuild(values: Mapping[str, Any]) -> UserError:
-    """The user's error that stopped a worker, as the same exception here."""
-    kind = getattr(errors, str(values.get("type")), UserError)
-    message = str(values.get("message", "a worker stopped without saying why"))
-    return kind(message, where=values.get("where"), hint=values.get("hint"))
-
-
-def conclude(
-    workspace: Workspace,
-    state: StudyStatus,
-    stopped_by: int | None,
-    elapsed: float,
-) -> Result:
+def conclude(workspace: Workspace, state: StudyStatus, stopped_by: int | None, elapsed: float) -> Result:
     """Exit code and closing lines of a session."""
     counts = state.counts
     left = len(state.runs) - state.finished - len(state.failed)

@@ -1,4 +1,4 @@
-"""A worker: claims runs one after another and computes them, until none is left.
+"""A worker: takes runs one after another and computes them, until none is left.
 
     python -m ablate.running.worker STUDY_DIR SESSION SLOT INCARNATION
 
@@ -11,8 +11,8 @@ its run back. What a run prints goes to the run's log.
 from __future__ import annotations
 
 import contextlib
+import enum
 import errno
-import importlib
 import json
 import math
 import os
@@ -21,26 +21,31 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from ablate.running.folder import (
-    StoredPlan,
-    Workspace,
-    dump_run,
-    load_plan,
-    read_json,
-    storage_errors,
-    write_text,
+from ablate.running.attempt import Attempt, Kind, run_label
+from ablate.running.folder import Workspace
+from ablate.running.journal import Journal, quiet_optuna
+from ablate.running.ledger import Ledger, Nothing
+from ablate.running.process import (
+    Exit,
+    default_device,
+    dump_error,
+    hold_torch_to_threads,
+    load_function,
+    redirected,
 )
-from ablate.running.ledger import Attempt, Kind, Ledger, Nothing, WorkerId, quiet_optuna, run_label
 from ablate.running.provenance import run_provenance, session_provenance
+from ablate.running.recorded import dump_run, load_plan
+from ablate.running.reporter import Executor, HasRuns, Preparer
 from ablate.running.scores import check_scores
-from ablate.running.session import PREPARING, Exit, Session, load_session
-from ablate.study.plan import Plan, Run
+from ablate.running.session import PREPARING, Session, WorkerId, load_session
+from ablate.study.plan import Run
 from model.errors import DivergedError, InterruptedRun, StorageError, UserError
+from model.files import read_json, write_text
 
 SAY_EVERY = 0.3
 """Seconds between updates of the worker's file."""
@@ -48,24 +53,19 @@ IDLE_POLL = 0.3
 """Seconds between looks at the queue while others hold what is left."""
 
 
-class Reporter(Protocol):
-    """What an executor tells its worker, and asks it."""
+class Ending(enum.Enum):
+    """How an attempt, a preparation, or all of a worker's work ended."""
 
-    cache: Path
-    """Where features and drawn datasets are kept."""
-    device: str
-    """What torch should compute on."""
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """``done`` of ``total`` steps; ``note``: what to show next to it, e.g. the loss."""
-
-    def should_stop(self) -> bool:
-        """Whether to checkpoint and raise :class:`~model.errors.InterruptedRun`; ask every few steps."""
+    DONE = enum.auto()
+    """As it should; of a worker: there is nothing left for it to take."""
+    FAILED = enum.auto()
+    """A run failed, and this is recorded."""
+    STOPPED = enum.auto()
+    """Stopped as asked; a run is back in the queue."""
 
 
-Executor = Callable[[Run, Path, Reporter], None]
-Preparer = Callable[[Any, Reporter], None]
-"""Takes a plan (it reads ``plan.runs``) and a reporter."""
+EXIT_CODES = {Ending.DONE: Exit.DONE, Ending.FAILED: Exit.RECYCLE, Ending.STOPPED: Exit.STOPPED}
+"""What the process says to its supervisor."""
 
 
 class StopFlag:
@@ -124,11 +124,11 @@ class LiveReporter:
         return time.monotonic() > self._deadline
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """See :class:`Reporter`."""
+        """See :class:`~ablate.running.reporter.Reporter`."""
         self._live.say(done=int(done), total=int(total), note=str(note))
 
     def should_stop(self) -> bool:
-        """See :class:`Reporter`."""
+        """See :class:`~ablate.running.reporter.Reporter`."""
         return self._stop.raised or self.timed_out
 
 
@@ -162,7 +162,7 @@ class Worker:
         Raises ConfigError if torch cannot use the device that the session asks for.
         """
         executor: Executor = load_function(self.options.executor)
-        set_threads()
+        hold_torch_to_threads()
         self._check_device()
         return executor
 
@@ -174,26 +174,25 @@ class Worker:
 
     # --- the loop ----------------------------------------------------------------------------
 
-    def work(self, runs: Sequence[Run], ledger: Ledger) -> Exit:
-        """Claim and compute until nothing is left. Raises UserError for what no run is to blame for."""
+    def work(self, runs: Sequence[Run], ledger: Ledger) -> Ending:
+        """Take and compute until nothing is left. Raises UserError for what no run is to blame for."""
         executor = self.executor()
         while not self.stop.raised:
-            claimed = ledger.claim(runs, self.id, max_runs=self.options.max_runs)
-            if isinstance(claimed, Attempt):
-                ending = self.compute(claimed, executor, ledger)
-                if ending is not None:
+            taken = ledger.take(runs, self.id, max_runs=self.options.max_runs)
+            if isinstance(taken, Attempt):
+                ending = self.compute(taken, executor, ledger)
+                if ending is Ending.FAILED and self.options.fail_fast:
+                    return Ending.DONE
+                if ending is not Ending.DONE:
                     return ending
-            elif claimed is Nothing.BUSY:
+            elif taken is Nothing.BUSY:
                 self.stop.wait(IDLE_POLL)
             else:
-                return Exit.DONE
-        return Exit.STOPPED
+                return Ending.DONE
+        return Ending.STOPPED
 
-    def compute(self, attempt: Attempt, executor: Executor, ledger: Ledger) -> Exit | None:
-        """Make one attempt and record how it ended; None if the worker may go on.
-
-        Raises :class:`StorageError` if the end cannot be recorded.
-        """
+    def compute(self, attempt: Attempt, executor: Executor, ledger: Ledger) -> Ending:
+        """Make one attempt and record how it ended. Raises :class:`StorageError` if that is refused."""
         run = attempt.run
         clock = time.monotonic()
         label = run_label(run.variant, run.seed, run.category)
@@ -205,17 +204,16 @@ class Worker:
                 self.live.say(now=True, before=before)
                 with redirected(self.workspace.log(run.key), f"{label}: attempt {attempt.number}"):
                     outcome = self._try(attempt, executor, reporter, before)
-                seconds = before + time.monotonic() - clock
                 if outcome is None:
                     ledger.commit(attempt)
-                    return None
-                if outcome is INTERRUPTED:
-                    attempt.suspend(seconds)
-                    ledger.release(attempt)
-                    return Exit.STOPPED
+                    return Ending.DONE
+                seconds = before + time.monotonic() - clock
                 attempt.suspend(seconds)
+                if outcome is INTERRUPTED:
+                    ledger.release(attempt)
+                    return Ending.STOPPED
                 ledger.fail(attempt, outcome.kind, outcome.reason, seconds)
-                return Exit.DONE if self.options.fail_fast else Exit.RECYCLE
+                return Ending.FAILED
         finally:
             self.live.say(now=True, key=None, label="", started=None)
 
@@ -242,33 +240,32 @@ class Worker:
         """Write config.json and provenance.json into the attempt folder."""
         if self._shared is None:
             self._shared = session_provenance()  # after the executor's imports: it asks torch for the GPU
-        path, stages = (attempt.attempt_dir / name for name in ("provenance.json", "timings.json"))
+        path = attempt.attempt_dir / "provenance.json"
         content = run_provenance(
             self._shared,
             attempt.run,
             own=read_json(path) or {},
-            timings={**(read_json(stages) or {}), "total": round(seconds, 3)},
+            seconds=round(seconds, 3),
             attempts=attempt.number,
             argv=self.session.argv,
         )
         write_text(path, json.dumps(content, indent=1))
-        stages.unlink(missing_ok=True)
         config = attempt.attempt_dir / "config.json"
         if not config.exists():
             write_text(config, json.dumps(dump_run(attempt.run), indent=1))
 
-    def prepare(self, plan: StoredPlan | Plan) -> Exit:
+    def prepare(self, plan: HasRuns) -> Ending:
         """Do once what all runs share, e.g. encode the dataset. Raises what the preparer raises."""
         if self.options.preparer is None:
-            return Exit.DONE
+            return Ending.DONE
         preparer: Preparer = load_function(self.options.preparer)
         self._check_device()
         self.live.say(now=True, label="preparing", started=time.time())
         try:
             preparer(plan, LiveReporter(self.live, self.stop, self.session, timeout=None))
         except InterruptedRun:
-            return Exit.STOPPED
-        return Exit.DONE
+            return Ending.STOPPED
+        return Ending.DONE
 
 
 def classify(error: BaseException) -> Outcome:
@@ -298,46 +295,8 @@ def one_line(error: BaseException, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def load_function(name: str) -> Callable[..., Any]:
-    """The function a ``module:function`` names. Raises ImportError or AttributeError."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-@contextlib.contextmanager
-def redirected(log: Path, title: str) -> Iterator[None]:
-    """Send everything this process prints, also from C, to the end of ``log``."""
-    with storage_errors(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
-        stream = log.open("a", encoding="utf-8", buffering=1)
-    saved = [os.dup(1), os.dup(2)]
-    try:
-        with stream, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-            print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} {title} (process {os.getpid()})")
-            for number in (1, 2):
-                os.dup2(stream.fileno(), number)
-            yield
-    finally:
-        for number, original in zip((1, 2), saved, strict=True):
-            os.dup2(original, number)
-            os.close(original)
-
-
-def default_device() -> str:
-    """``cuda`` if the executor has loaded torch and torch sees a GPU, else ``cpu``."""
-    torch = sys.modules.get("torch")
-    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
-
-
-def set_threads() -> None:
-    """Hold torch, if the executor has loaded it, to the threads the supervisor allotted."""
-    torch, threads = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS", "")
-    if torch is not None and threads.isdigit():
-        torch.set_num_threads(int(threads))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of the worker process; returns an :class:`~ablate.running.session.Exit` code."""
+    """Entry point of the worker process; returns an :class:`~ablate.running.process.Exit` code."""
     study_dir, name, slot, incarnation = arguments if arguments is not None else sys.argv[1:]
     quiet_optuna()
     workspace = Workspace(Path(study_dir))
@@ -346,25 +305,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worker.stop.install()
     worker.live.say(now=True)
     try:
-        return int(_serve(worker))
+        return int(EXIT_CODES[_serve(worker)])
     except UserError as error:
-        kind = type(error).__name__
-        values = {"message": error.message, "where": error.where, "hint": error.hint}
-        worker.live.say(now=True, user_error={"type": kind, **values})
-        print(f"{kind}: {error}", file=sys.stderr, flush=True)
+        worker.live.say(now=True, user_error=dump_error(error))
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return int(Exit.USER)
 
 
-def _serve(worker: Worker) -> Exit:
-    plan = load_plan(worker.workspace)
+def _serve(worker: Worker) -> Ending:
+    journal = Journal(worker.workspace)
     if worker.session.search:
-        from ablate.running.search import Searcher
+        from ablate.running.searcher import Searcher
 
-        searcher = Searcher(worker)
+        searcher = Searcher(worker, journal)
         return searcher.prepare() if worker.id.slot == PREPARING else searcher.work()
+    plan = load_plan(worker.workspace)
     if worker.id.slot == PREPARING:
         return worker.prepare(plan)
-    return worker.work(plan.runs, Ledger(worker.workspace, plan.study))
+    return worker.work(plan.runs, Ledger(journal, plan.study))
 
 
 if __name__ == "__main__":

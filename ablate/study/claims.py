@@ -9,17 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from ablate.study.located import Located, shown, suggestion
+from ablate.study.located import Located
+from ablate.study.text import shown
+from model.metric_names import METRICS
+from model.suggest import suggestion
 
-Metric = Literal[
-    "image_auroc", "image_ap", "image_f1max", "pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05"
-]
-METRICS: tuple[str, ...] = get_args(Metric)
-"""Every metric of a run, in the order of the literature's tables; larger is better for all."""
 
-_CLAIM = re.compile(r"(\S+)\s+(\S+)\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+(\S+))?")
+def _form(direction: str, metric: str) -> str:
+    return rf"(\S+)\s+({direction})\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+({metric}))?"
+
+
+_CLAIM = re.compile(_form(r"\S+", r"\S+"))  # wider than the grammar, to say what is wrong
+EDITOR_PATTERN = rf"^\s*{_form('[<>]', '|'.join(METRICS))}\s*$"
+"""What editors accept as a claim; they know no names of variants."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ other unquoted text (``${SEEDS:-3}`` is a number); a quoted one stays a string.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -18,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from ablate.study.text import shown
 from model.errors import ConfigError
 
 _EXPANSION = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}\n]*))?\}")
@@ -86,25 +86,6 @@ class Located:
         items = self.value.values() if isinstance(self.value, dict) else self.value
         for item in items if isinstance(self.value, (dict, list)) else ():
             yield from item.walk()
-
-
-def shown(value: Any, limit: int = 60) -> str:
-    """A value as a message quotes it: short, on one line, in YAML's words."""
-    words = {None: "nothing", True: "true", False: "false"}
-    text = words[value] if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def suggestion(word: object, known: Iterable[str], *, list_all: bool = True) -> str | None:
-    """A did-you-mean hint, or the list of what is known where nothing is near."""
-    names = list(known)
-    near = difflib.get_close_matches(str(word), names, n=1, cutoff=0.6)
-    if not near:  # "q" for "tail.q", "aupro" for "AUPRO"
-        folded = str(word).casefold()
-        near = [n for n in names if n.casefold() == folded or n.rpartition(".")[2] == folded][:1]
-    if near:
-        return f"did you mean '{near[0]}'?"
-    return f"known: {', '.join(names)}" if names and list_all else None
 
 
 class _Reader:

@@ -93,7 +93,7 @@ class Sources:
 def real_sources(cache_dir: Path) -> Sources:
     """Datasets and weights as they are on disk; hashes of files are remembered under ``cache_dir``."""
     from model.data.dataset import load_dataset
-    from model.encoders.identity import weights_fingerprint
+    from model.encoders.build import weights_fingerprint
 
     load = functools.cache(lambda data: load_dataset(data, cache_dir=cache_dir))
     return Sources(

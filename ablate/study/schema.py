@@ -4,121 +4,65 @@ Save it once (``ablate schema --out study.schema.json``) and let a study's first
 
     # yaml-language-server: $schema=study.schema.json
 
-Draft 7, because that is what the YAML language server reads. ``ablate`` itself does not use it: its
-own messages are better (see ``ablate.study.spec``).
+Made from :class:`~ablate.study.spec.StudyFile`, as the reader is; only the marks that stand for the
+model's settings are filled in here. Draft 7, because that is what the YAML language server reads.
+``ablate`` itself does not use it: its own messages are better (see ``ablate.study.reading``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from ablate.study import settings as fields
-from ablate.study.claims import METRICS
-from ablate.study.spec import STUDY_KEYS, KeepConfig, RangeFields, ReportConfig, SearchFields
+from ablate.study.spec import Range, StudyFile
 from model.config import ModelConfig
-from model.data.config import DataConfig
-from model.presets import PRESETS
 
 MODELINE = "# yaml-language-server: $schema={path}"
 """A study's first line, with which editors find the schema."""
 
-_SEEDS = {
-    "description": "Number of replicates (5 is seeds 0 to 4), or a list of seeds.",
-    "anyOf": [
-        {"type": "integer", "minimum": 1},
-        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
-    ],
-}
+_VALUES = {"$ref": "#/definitions/Settings"}
 
 
 def study_schema() -> dict[str, Any]:
     """The schema, as plain data ready for ``json.dump``."""
-    parts = {
-        "model": ModelConfig,
-        "data": DataConfig,
-        "report": ReportConfig,
-        "keep": KeepConfig,
-        "search": SearchFields,
-        "range": RangeFields,
-    }
-    refs, definitions = TypeAdapter.json_schemas(
-        [(name, "validation", TypeAdapter(cls)) for name, cls in parts.items()],
+    parts = (StudyFile, ModelConfig, Range)
+    _, generated = TypeAdapter.json_schemas(
+        [(cls.__name__, "validation", TypeAdapter(cls)) for cls in parts],
         by_alias=True,
         ref_template="#/definitions/{model}",
     )
-    ref = {name: refs[name, "validation"] for name in parts}
-    found: dict[str, Any] = _draft7(definitions["$defs"])
-    search = found["SearchFields"]
-    settings = _settings(found)
-    found["Settings"] = {"type": ["object", "null"], "additionalProperties": False, "properties": settings}
-    levels = {path: _list_of(setting) for path, setting in settings.items() if path in _paths()}
-    dimensions = {
-        path: {"anyOf": [ref["range"], _list_of(setting)], "description": setting["description"]}
-        for path, setting in settings.items()
-        if path in _paths()
-    }
-    presets = {
-        "description": "Named starting point.",
-        "oneOf": [{"const": name, "description": p.summary} for name, p in PRESETS.items()],
-    }
-    properties: dict[str, Any] = {
-        "study": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"},
-        "data": ref["data"],
-        "base": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"preset": presets, **settings},
-        },
-        "variants": {"type": "object", "additionalProperties": {"$ref": "#/definitions/Settings"}},
-        "factors": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["design"],
-            "properties": {"design": {"enum": ["grid", "one-at-a-time"]}, **levels},
-        },
-        "seeds": _SEEDS,
-        "claims": {
-            "type": "array",
-            "items": {
-                "type": "string",
-                "pattern": rf"^\S+ +[<>] +\S+( +on +\S+)?( +by +({'|'.join(METRICS)}))?$",
-            },
-        },
-        "report": ref["report"],
-        "search": {
-            **search,
-            "required": ["space"],
-            "properties": {
-                "space": {"type": "object", "additionalProperties": False, "properties": dimensions},
-                **search["properties"],
-                "seeds": _SEEDS,
-                "fresh_seeds": _SEEDS,
-            },
-        },
-        "keep": ref["keep"],
-    }
-    for key, what in STUDY_KEYS.items():
-        # Beside a $ref, draft 7 ignores everything, so references are wrapped.
-        part = properties[key]
-        properties[key] = {**({"allOf": [part]} if "$ref" in part else part), "description": what}
+    definitions: dict[str, Any] = _draft7(generated["$defs"])
+    kinds = _kinds(definitions)
+    definitions = {name: _filled(part, kinds) for name, part in definitions.items()}
+    definitions["Settings"] = {**_mapping(kinds["values"]), "type": ["object", "null"]}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
+        **definitions.pop("StudyFile"),
         "title": "ablate study",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["study", "data"],
-        "properties": properties,
-        "definitions": found,
+        "definitions": definitions,
     }
 
 
-def _paths() -> frozenset[str]:
-    return frozenset(fields.leaves(ModelConfig))
+# ------------------------------------------------------------------ what stands behind a setting
 
 
-def _settings(definitions: dict[str, Any]) -> dict[str, Any]:
+def _kinds(definitions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Per kind of mapping (see :func:`~ablate.study.spec.of_settings`), its properties."""
+    values = _settings(definitions)
+    paths = fields.leaves(ModelConfig)
+    levels = {path: _list_of(values[path]) for path in paths}
+    bounds = {"$ref": "#/definitions/Range"}
+    dimensions = {
+        path: {"anyOf": [bounds, levels[path]], "description": values[path]["description"]}
+        for path in paths
+    }
+    return {"values": values, "levels": _tree(levels), "dimensions": _tree(dimensions)}
+
+
+def _settings(definitions: Mapping[str, Any]) -> dict[str, Any]:
     """Every section, and every dotted path, as a property."""
     sections = fields.sections(ModelConfig)
     found: dict[str, Any] = {}
@@ -134,7 +78,24 @@ def _settings(definitions: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _list_of(setting: dict[str, Any]) -> dict[str, Any]:
+def _tree(of_path: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties by dotted path, and the same again nested below their sections."""
+    nested: dict[str, Any] = {}
+    for section, cls in fields.sections(ModelConfig).items():
+        inner = {
+            path.removeprefix(f"{section}."): part
+            for path, part in of_path.items()
+            if path.startswith(f"{section}.")
+        }
+        nested[section] = {**_mapping(inner), "description": " ".join((cls.__doc__ or "").split())}
+    return {**nested, **of_path}
+
+
+def _mapping(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": dict(properties)}
+
+
+def _list_of(setting: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "array",
         "items": setting,
@@ -144,10 +105,35 @@ def _list_of(setting: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+# --------------------------------------------------------------------------------- the rewriting
+
+
+def _filled(schema: Any, kinds: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A schema whose marks are replaced by the settings they stand for."""
+    if isinstance(schema, list):
+        return [_filled(item, kinds) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "x-settings" in schema:
+        kind = schema["x-settings"]
+        whole = {"allOf": [_VALUES]} if kind == "values" else _mapping(kinds[kind])
+        return {**whole, **({"description": schema["description"]} if "description" in schema else {})}
+    filled = {key: _filled(item, kinds) for key, item in schema.items()}
+    for name, part in schema.get("properties", {}).items():
+        if isinstance(part, dict) and part.get("x-inline"):
+            del filled["properties"][name]
+            filled["properties"].update(kinds[part["x-settings"]])
+            filled["required"] = [key for key in filled.get("required", ()) if key != name]
+    return filled
+
+
 def _draft7(schema: Any) -> Any:
-    """Tuples as draft 7 writes them."""
+    """Tuples as draft 7 writes them; a reference beside other keys wrapped, for it hides them there."""
     if isinstance(schema, list):
         return [_draft7(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {("items" if key == "prefixItems" else key): _draft7(item) for key, item in schema.items()}
+    found = {("items" if key == "prefixItems" else key): _draft7(item) for key, item in schema.items()}
+    if isinstance(found.get("$ref"), str) and len(found) > 1:
+        return {"allOf": [{"$ref": found.pop("$ref")}], **found}
+    return found

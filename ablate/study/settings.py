@@ -1,7 +1,7 @@
-"""The config dataclasses seen from a YAML file: which paths exist, and what is wrong with a value.
+"""The records seen from a YAML file: which keys and dotted paths exist, and what each one takes.
 
-The dataclasses of ``model`` are the only definition of a setting. Everything a spec file needs (strict
-keys, did-you-mean, allowed ranges, dotted paths, defaults, descriptions) is read off them here.
+The dataclasses are the only definition of a setting. Everything that a study file needs (strict keys,
+dotted paths, defaults, descriptions, schemas) is read off them here; ``checking`` compares values.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from math import inf
-from typing import Annotated, Any, NamedTuple, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-from ablate.study.located import Located, Mark, shown, suggestion
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.json_schema import SkipJsonSchema
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +25,19 @@ class Leaf:
     description: str
     default: Any
     """Plain data; None also where there is no default."""
+    given_default: Any
+    """The same as the record holds it."""
     adapter: TypeAdapter[Any]
 
     @functools.cached_property
     def schema(self) -> dict[str, Any]:
         """JSON schema of the value, with its ``$defs``."""
         return self.adapter.json_schema(by_alias=True)
+
+    @property
+    def inline(self) -> bool:
+        """Do its keys stand beside the record's own? (see ``ablate.study.spec.of_settings``)"""
+        return bool(self.schema.get("x-inline"))
 
     @property
     def is_float(self) -> bool:
@@ -45,13 +49,6 @@ class Leaf:
         """Does it take a number at all?"""
         parts = [self.schema, *self.schema.get("anyOf", ())]
         return any(part.get("type") in ("number", "integer") for part in parts)
-
-
-class Set(NamedTuple):
-    """A setting as written in a file: its value, and where its key stands."""
-
-    value: Located
-    key: Mark
 
 
 @functools.cache
@@ -76,8 +73,22 @@ def _is_section(annotation: Any) -> bool:
 
 
 def _fields(cls: type) -> Iterator[tuple[str, Any]]:
+    """What a file may give; fields that the JSON schema skips follow from others."""
     for name, info in cls.__pydantic_fields__.items():  # type: ignore[attr-defined]
-        yield info.alias or name, info
+        if not any(isinstance(part, SkipJsonSchema) for part in info.metadata):  # type: ignore[misc]
+            yield info.alias or name, info
+
+
+@functools.cache
+def keys(cls: type) -> Mapping[str, str]:
+    """The keys of one mapping of the file, and what each is for."""
+    return {name: " ".join((info.description or "").split()) for name, info in _fields(cls)}
+
+
+@functools.cache
+def required(cls: type) -> tuple[str, ...]:
+    """The keys that cannot be left out."""
+    return tuple(name for name, info in _fields(cls) if info.is_required())
 
 
 def _leaves(cls: type, prefix: str) -> Iterator[Leaf]:
@@ -94,69 +105,9 @@ def _leaves(cls: type, prefix: str) -> Iterator[Leaf]:
             path=prefix + name,
             description=" ".join((info.description or "").split()),
             default=adapter.dump_python(default, mode="json", by_alias=True, warnings=False),
+            given_default=default,
             adapter=adapter,
         )
-
-
-# ------------------------------------------------------------------------------------- reading
-
-
-def flatten(node: Located, cls: type, what: str) -> dict[str, Set]:
-    """A located mapping, nested or dotted or both, as dotted path -> value; keys are strict.
-
-    Raises
-    ------
-    ConfigError: unknown key (with did-you-mean), or one path given twice.
-    """
-    known, parts = leaves(cls), sections(cls)
-    found: dict[str, Set] = {}
-
-    def walk(node: Located, prefix: str) -> None:
-        inside = f"{what}.{prefix[:-1]}" if prefix else what
-        for key, item in node.mapping(inside).items():
-            path, mark = prefix + key, node.keys[key]
-            if path in parts:
-                walk(item, path + ".")
-            elif path not in known:
-                mark.fail(f"unknown key '{key}' in {inside}", hint=_unknown_hint(key, prefix, cls))
-            elif path in found:
-                mark.fail(f"'{path}' is given twice", hint=f"first at {found[path].key}")
-            else:
-                found[path] = Set(item, mark)
-
-    walk(node, "")
-    return found
-
-
-def _unknown_hint(key: str, prefix: str, cls: type) -> str | None:
-    paths = [path[len(prefix) :] for path in (*sections(cls), *leaves(cls)) if path.startswith(prefix)]
-    near = suggestion(key, paths, list_all=False)
-    if near:
-        return near
-    return suggestion(key, list(dict.fromkeys(path.partition(".")[0] for path in paths)))
-
-
-def known_path(path: str, cls: type, mark: Mark, what: str) -> Leaf:
-    """The setting at a dotted path, or a :class:`ConfigError` at ``mark``."""
-    leaf = leaves(cls).get(path)
-    if leaf is None:
-        inner = [known for known in leaves(cls) if known.startswith(path + ".")]
-        hint = f"name one setting of it: {', '.join(inner)}" if inner else _unknown_hint(path, "", cls)
-        mark.fail(f"unknown path '{path}' in {what}", hint=hint)
-    return leaf
-
-
-def check_value(leaf: Leaf, value: Located, section: str = "") -> Any:
-    """The value as plain data if the setting accepts it, else a :class:`ConfigError` at its place.
-
-    ``section``: what messages put before the path, where it is not one of the model's.
-    """
-    plain = value.plain()
-    try:
-        leaf.adapter.validate_json(json.dumps(plain), strict=True)
-    except ValidationError as error:
-        _explain(leaf, f"{section}.{leaf.path}" if section else leaf.path, value, error)
-    return plain
 
 
 def nest(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,157 +136,6 @@ def unnest(values: Mapping[str, Any], cls: type) -> dict[str, Any]:
 
     walk(values, "")
     return found
-
-
-def build(cls: type, given: Mapping[str, Set], mark: Mark, what: str) -> Any:
-    """Check every given value on its own, then the dataclass as a whole (its cross-field rules)."""
-    values = {path: check_value(leaves(cls)[path], item.value, what) for path, item in given.items()}
-    try:
-        return TypeAdapter(cls).validate_json(json.dumps(nest(values)), strict=True)
-    except ValidationError as error:
-        fail_whole(error, given, mark, what)
-
-
-def fail_whole(error: ValidationError, given: Mapping[str, Set], mark: Mark, what: str) -> NoReturn:
-    """Raise what a rule across fields says, at the first given setting of the section it is about."""
-    first = error.errors()[0]
-    section = ".".join(str(part) for part in first["loc"])
-    concerned = [item.key for path, item in given.items() if section and path.startswith(f"{section}.")]
-    place = concerned[0] if concerned else mark
-    if first["type"] == "missing":
-        place.fail(f"missing key '{first['loc'][-1]}' in {what}")
-    place.fail(f"{what}: {f'{section}: ' if section else ''}{_text(first)}")
-
-
-# ------------------------------------------------------------------------------------ messages
-
-_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
-_EXPECTED = {
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "finite_number": "a finite number",
-}
-
-
-def _text(error: Mapping[str, Any]) -> str:
-    return str(error["msg"]).removeprefix("Value error, ")
-
-
-def _explain(leaf: Leaf, path: str, value: Located, failure: ValidationError) -> NoReturn:
-    """Turn pydantic's list of failed alternatives into one line about the alternative that was meant."""
-    errors = failure.errors()
-    of_schedule = [error for error in errors if _in_schedule(error) and error["type"] != "dataclass_type"]
-    meant = of_schedule if isinstance(value.value, dict) and of_schedule else errors
-    for error in meant:
-        place = _descend(value, error["loc"])
-        got = shown(place.plain())
-        if error["type"] == "value_error":
-            place.mark.fail(f"{path}: {_text(error)}")
-        if error["type"] in _RANGE and isinstance(place.value, (int, float)):
-            place.mark.fail(f"{path}: {got} is outside the allowed range {_range(error, leaf)}")
-        if error["type"] == "unexpected_keyword_argument":
-            name = str(error["loc"][-1])
-            known = ["from", "to", "shape", "begin", "end"]
-            mark = value.keys.get(name, value.mark)
-            mark.fail(f"{path}: unknown key '{name}' in a schedule", hint=suggestion(name, known))
-        if error["type"] == "missing" and isinstance(error["loc"][-1], str):
-            place.mark.fail(f"{path}: a schedule needs '{error['loc'][-1]}'")
-        if error["type"] == "literal_error" and isinstance(place.value, str) and len(meant) == 1:
-            choices = _choices(error)
-            hint = suggestion(place.value, choices, list_all=False)
-            place.mark.fail(f"{path}: {got} is not one of {', '.join(choices)}", hint=hint)
-    place = _descend(value, meant[0]["loc"])
-    expected = expectation(leaf.schema, leaf.schema.get("$defs", {}))
-    if place is not value:
-        expected = _EXPECTED.get(meant[0]["type"], expected)
-        if meant[0]["type"] == "literal_error":
-            expected = f"one of {', '.join(_choices(meant[0]))}"
-    place.mark.fail(
-        f"{path}: expected {expected}, got {shown(place.plain())}",
-        hint=_type_hint(place, expected, leaf.schema),
-    )
-
-
-def _choices(error: Mapping[str, Any]) -> list[str]:
-    return str(error["ctx"]["expected"]).replace("' or '", "', '").strip("'").split("', '")
-
-
-def _in_schedule(error: Mapping[str, Any]) -> bool:
-    return any("Schedule" in str(part) for part in error["loc"])
-
-
-def _descend(value: Located, loc: Iterable[int | str]) -> Located:
-    """Follow a pydantic location; labels of union members stand for no step in the file."""
-    for part in loc:
-        keyed = isinstance(value.value, dict) and part in value.value
-        indexed = isinstance(value.value, list) and isinstance(part, int) and part < len(value.value)
-        value = value.value[part] if keyed or indexed else value
-    return value
-
-
-def _type_hint(place: Located, expected: str, schema: Mapping[str, Any]) -> str | None:
-    if isinstance(place.value, str) and "number" in expected:
-        words = [str(part["const"]) for part in schema.get("anyOf", ()) if "const" in part]
-        number = place.value.replace(".", "", 1).lstrip("+-").isdigit()
-        return "without quotes" if number else suggestion(place.value, words, list_all=False)
-    if isinstance(place.value, (int, float)) and expected.startswith("text"):
-        return "put it in quotes"
-    return None
-
-
-def _range(error: Mapping[str, Any], leaf: Leaf) -> str:
-    """The full allowed range; pydantic names only the bound that was broken."""
-    keyword = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
-    ((bound, limit),) = error["ctx"].items()
-
-    def parts(schema: Any) -> Iterator[Mapping[str, Any]]:
-        if isinstance(schema, dict):
-            yield schema
-        for inner in schema.values() if isinstance(schema, dict) else schema:
-            if isinstance(inner, (dict, list)):
-                yield from parts(inner)
-
-    where = next(part for part in parts(leaf.schema) if part.get(keyword[bound]) == limit)
-    low = f"[{where['minimum']:g}" if "minimum" in where else f"({where.get('exclusiveMinimum', -inf):g}"
-    high = f"{where['maximum']:g}]" if "maximum" in where else f"{where.get('exclusiveMaximum', inf):g})"
-    return f"{low}, {high}"
-
-
-def expectation(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
-    """What a JSON schema accepts, in words: ``a number or a schedule {from, to, ...}``."""
-    if "$ref" in schema:
-        inner = defs[schema["$ref"].rpartition("/")[2]]
-        return f"a schedule {{{', '.join(inner['properties'])}}}"
-    if "anyOf" in schema:
-        return " or ".join(expectation(part, defs) for part in schema["anyOf"])
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return f"one of {', '.join(map(str, schema['enum']))}"
-    if schema.get("type") == "array":
-        count = schema.get("maxItems")
-        return "a list" if count is None else f"a list of {count}"
-    words = {"number": "a number", "integer": "a whole number", "string": "text"}
-    return words.get(schema.get("type", ""), {"boolean": "true or false", "null": "null"}.get(
-        schema.get("type", ""), "another value"
-    ))  # fmt: skip
-
-
-def label(value: Any) -> str:
-    """A level's name in a table: compact, without spaces, e.g. ``0.02`` or ``1>0.02:cosine``."""
-    if isinstance(value, Mapping):
-        shape = value.get("shape", "linear")
-        begin, end = value.get("begin", 0.0), value.get("end", 1.0)
-        window = "" if (begin, end) == (0.0, 1.0) else f"@{label(begin)}-{label(end)}"
-        return f"{label(value['from'])}>{label(value['to'])}:{shape}{window}"
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(label(item) for item in value)}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

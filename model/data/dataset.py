@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.data.config import DataConfig
-from model.data.files import did_you_mean, images_in
+from model.data.files import images_in, unknown_category
 from model.data.hashing import FileHashes, Progress
 from model.data.readers import READERS
 from model.data.samples import Sample
@@ -64,22 +64,9 @@ class Dataset:
         """A sample's path below the root, the same wherever the dataset lies."""
         return name_of(sample, self.root)
 
-    def has_masks(self, category: str | None = None) -> bool:
-        """Whether every anomalous test image of a category (or of all) has a mask."""
-        return all(sample.has_truth for sample in self.test(category))
-
-    def model_categories(self) -> tuple[tuple[str, ...], ...]:
-        """The categories of each model to train: all in one, or one each (``config.setting``)."""
-        if self.config.setting == "unified":
-            return (self.categories,)
-        return tuple((category,) for category in self.categories)
-
     def _where(self, split: str, category: str | None) -> tuple[Sample, ...]:
         if category is not None and category not in self.fingerprints:
-            raise DataError(
-                f"unknown category '{category}'{did_you_mean(category, self.categories)}",
-                hint=f"in use: {', '.join(self.categories)}",
-            )
+            raise unknown_category(category, self.categories, "in use")
         return tuple(s for s in self.samples if s.split == split and category in (None, s.category))
 
 
@@ -116,14 +103,6 @@ def load_dataset(config: DataConfig, *, cache_dir: Path, progress: Progress | No
         },
         content={sample: hashes[sample.image_path] for sample in samples},
     )
-
-
-def dataset_fingerprint(
-    config: DataConfig, cache_dir: Path, categories: Sequence[str] | None = None
-) -> str:
-    """Hex hash of everything of a dataset that can change a result; of some categories, if given."""
-    dataset = load_dataset(config, cache_dir=cache_dir)
-    return dataset.fingerprint_of(dataset.categories if categories is None else categories)
 
 
 def _ordered(samples: Iterable[Sample], root: Path) -> list[Sample]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import DataError
+from model.suggest import suggestion
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 GOOD_NAMES = frozenset({"good", "ok"})
@@ -59,11 +59,11 @@ def existing_folder(path: Path, what: str) -> Path:
     return path
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``, did you mean 'x'?`` where one of ``known`` is close to ``name``, else nothing."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=1)
-    return f", did you mean '{by_lower[close[0]]}'?" if close else ""
+def unknown_category(name: str, known: Sequence[str], how: str, where: str | None = None) -> DataError:
+    """The error for a category that is none of those ``known``; ``how`` they are (``found``)."""
+    near = suggestion(name, known, list_all=False)
+    said = f"unknown category '{name}'{f', {near}' if near else ''}"
+    return DataError(said, where=where, hint=f"{how}: {', '.join(sorted(known))}")
 
 
 def choose(found: Sequence[str], wanted: Sequence[str] | None, root: Path) -> list[str]:
@@ -77,11 +77,7 @@ def choose(found: Sequence[str], wanted: Sequence[str] | None, root: Path) -> li
         return sorted(found)
     for name in wanted:
         if name not in found:
-            raise DataError(
-                f"unknown category '{name}'{did_you_mean(name, found)}",
-                where=str(root),
-                hint=f"found: {', '.join(sorted(found))}",
-            )
+            raise unknown_category(name, found, "found", str(root))
     return sorted(set(wanted))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from model.errors import DataError, StorageError
+from model.files import read_json, replacing
 
 Progress = Callable[[int, int], None]
 """Called with (files hashed, files to hash)."""
@@ -46,23 +46,12 @@ class FileHashes:
         self.path = cache_dir / "file-hashes" / f"{name}.json"
 
     def _load(self) -> dict[str, list[int | str]]:
-        try:
-            known = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
+        return read_json(self.path) or {}
 
     def _save(self, known: dict[str, list[int | str]]) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".hashes-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump(known, file, separators=(",", ":"))
-                Path(name).replace(self.path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            with replacing(self.path) as stream:
+                stream.write(json.dumps(known, separators=(",", ":")).encode())
         except OSError as error:
             raise StorageError(f"cannot write to the cache folder {self.path.parent}: {error}") from None
 

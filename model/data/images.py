@@ -49,20 +49,27 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def open_image(path: Path) -> Image.Image:
-    """An image as RGB, 8 bits; grey images are repeated, transparency is dropped.
+    """An image file as RGB, see :func:`as_rgb`.
 
-    16-bit images are scaled by 1/257 (Pillow's own conversion clips them to white). The EXIF
-    orientation is ignored, because masks are drawn on the stored pixels.
+    The EXIF orientation is ignored, because masks are drawn on the stored pixels.
     Raises :class:`DataError` naming the file where it is missing, truncated or not an image.
     """
-    image = _decode(path, "image")
+    return as_rgb(_decode(path, "image"), f"image {path}")
+
+
+def as_rgb(image: Image.Image, name: str) -> Image.Image:
+    """An image as RGB, 8 bits; grey images are repeated, transparency is dropped.
+
+    16-bit images are scaled by 1/257 (Pillow's own conversion clips them to white).
+    Raises :class:`DataError` calling it ``name`` where its pixels are neither.
+    """
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise DataError(f"image {path} has values outside 0..65535", hint="convert it to 8 or 16 bits")
+            raise DataError(f"{name} has values outside 0..65535", hint="convert it to 8 or 16 bits")
         image = Image.fromarray((values // 257).astype(np.uint8))
     elif image.mode == "F":
-        raise DataError(f"image {path} has floating-point pixels", hint="convert it to 8 or 16 bits")
+        raise DataError(f"{name} has floating-point pixels", hint="convert it to 8 or 16 bits")
     return image.convert("RGB")
 
 

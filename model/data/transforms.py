@@ -1,4 +1,4 @@
-"""From files to the network's input and to metric-sized masks.
+"""The network's view of an image: from files to its input, and to maps' and masks' size.
 
 Bit-equal to torchvision's Resize (PIL, bilinear), ToTensor, CenterCrop and Normalize, which the
 reference uses; written out because only the image needs torch, and the mask must not go through it.
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from model.config import ImageConfig, ScoreConfig
 from model.data.images import open_image, open_mask
@@ -30,20 +31,42 @@ _IS_DEFECT: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.bool_]]] = {
 
 
 def _resize_and_crop(image: Image.Image, config: ImageConfig) -> NDArray[np.uint8]:
-    """[crop_h, crop_w] or [crop_h, crop_w, 3]; odd margins round half to even, as torchvision does."""
+    """[resized and cropped h, w] of a grey image, [..., 3] of an RGB one; PIL, bilinear.
+
+    Odd margins are split half to even, as torchvision does.
+    """
     (height, width), (crop_h, crop_w) = config.resize, config.crop
     resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
     top, left = round((height - crop_h) / 2), round((width - crop_w) / 2)
     return resized[top : top + crop_h, left : left + crop_w]
 
 
+def network_view(image: Image.Image, config: ImageConfig) -> Tensor:
+    """What the network sees of an RGB image, before normalisation: float32 [3, crop_h, crop_w] in [0, 1].
+
+    The one definition of it: the network's input, and everything that is shown or measured beside the
+    network's maps, start from here.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(_resize_and_crop(image, config)))
+    return pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)  # [h, w, 3] -> [3, h, w]
+
+
+def view_at_map_size(image: Image.Image, config: ImageConfig, side: int) -> NDArray[np.float32]:
+    """The network's view at the size of maps and masks: float32 [side, side, 3] in [0, 1].
+
+    Resampled as anomaly maps are (bilinear, align_corners=False, no antialias), so that a pixel here
+    lies under the same pixel of the map.
+    """
+    view = network_view(image, config)[None]
+    scaled = functional.interpolate(view, size=(side, side), mode="bilinear", align_corners=False)
+    return scaled[0].permute(1, 2, 0).numpy()  # [3, side, side] -> [side, side, 3]
+
+
 def to_input(image: Image.Image, config: ImageConfig) -> Tensor:
     """An RGB image as network input, float32 [3, crop_h, crop_w], ImageNet-normalised."""
-    pixels = torch.from_numpy(np.ascontiguousarray(_resize_and_crop(image, config)))
-    scaled = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
     mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
-    return scaled.sub_(mean).div_(std)
+    return network_view(image, config).sub_(mean).div_(std)
 
 
 def load_image(path: Path, config: ImageConfig) -> Tensor:

@@ -1,14 +1,22 @@
-"""Names and fingerprints of encoder weights, without loading them (and without torch)."""
+"""Which weights an encoder has: fingerprints and descriptions, without loading them (or torch).
+
+One pair of functions per kind of encoder; ``model.encoders.build`` knows which name is of which kind.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from pathlib import Path
 
 from model.config import EncoderConfig
 from model.data.hashing import content_hash
 from model.errors import CheckpointError
 
-TEXTURE = "texture"
+TEXTURE_VERSION = 1
+"""Raise it whenever the same constants would give other tokens."""
+TEXTURE_CONSTANTS = Path(__file__).with_name("assets") / "texture.safetensors"
+"""Means and whitening matrices, written by ``python -m model.encoders.texture_fit``."""
 
 
 def file_digest(path: Path) -> str:
@@ -21,28 +29,15 @@ def file_digest(path: Path) -> str:
         ) from error
 
 
-def weights_fingerprint(config: EncoderConfig) -> str:
-    """What identifies the encoder's weights in run keys and cache names.
-
-    A local file counts by its contents, published weights by timm's name for them, random weights
-    by their seed, the texture encoder by its version and constants.
-    """
-    if config.name == TEXTURE:
-        from model.encoders.texture_id import TEXTURE_FINGERPRINT
-
-        return TEXTURE_FINGERPRINT
+def timm_fingerprint(config: EncoderConfig) -> str:
+    """A local file counts by its contents, published weights by timm's name, random ones by their seed."""
     if config.weights:
         return f"file:{file_digest(Path(config.weights).expanduser())}"
     return f"timm:{config.name}" if config.pretrained else f"random:{config.seed}"
 
 
-def describe(config: EncoderConfig) -> str:
-    """One line for reports: which encoder, and what its features are good for."""
-    if config.name == TEXTURE:
-        return (
-            "texture (built-in descriptor, no learned semantics; conclusions for research need "
-            "DINOv2-class weights)"
-        )
+def timm_description(config: EncoderConfig) -> str:
+    """Name and origin of the weights; a warning where they are random."""
     if config.weights:
         return f"{config.name}, weights from {Path(config.weights).name}"
     if config.pretrained:
@@ -50,4 +45,27 @@ def describe(config: EncoderConfig) -> str:
     return (
         f"{config.name} with RANDOM weights (seed {config.seed}): Dinomaly cannot detect anomalies "
         "with random features, numbers are for checking the pipeline only"
+    )
+
+
+def constants_fingerprint(contents: bytes) -> str:
+    """``texture:<version>:<digest of the constants' file>``."""
+    return f"texture:{TEXTURE_VERSION}:{hashlib.blake2b(contents, digest_size=8).hexdigest()}"
+
+
+@functools.cache
+def _shipped_constants() -> str:
+    return constants_fingerprint(TEXTURE_CONSTANTS.read_bytes())
+
+
+def texture_fingerprint(_config: EncoderConfig) -> str:
+    """The texture encoder counts by its version and constants; no setting changes its weights."""
+    return _shipped_constants()
+
+
+def texture_description(_config: EncoderConfig) -> str:
+    """What it is, and what it is not."""
+    return (
+        "texture (built-in descriptor, no learned semantics; conclusions for research need "
+        "DINOv2-class weights)"
     )

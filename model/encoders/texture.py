@@ -37,8 +37,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from model.encoders.texture_id import CONSTANTS
-from model.encoders.timm_vit import Encoder
+from model.config import EncoderConfig
+from model.encoders.base import Encoder, check_image_size
+from model.encoders.identity import TEXTURE_CONSTANTS
 from model.errors import ConfigError
 
 ORIENTATIONS = 8
@@ -143,7 +144,7 @@ class TextureEncoder(Encoder):
         self.blocks = blocks
         self.layers = len(blocks)
         self.grid = (image_size[0] // self.patch_size, image_size[1] // self.patch_size)
-        constants = load_file(CONSTANTS)
+        constants = load_file(TEXTURE_CONSTANTS)
         for name, value in {
             "filters": line_and_edge_filters(),
             "pixel_mean": torch.tensor(_MEAN).view(1, 3, 1, 1),
@@ -169,6 +170,12 @@ class TextureEncoder(Encoder):
         return tokens
 
 
+def build_texture(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
+    """The frozen encoder; ConfigError where the size is no multiple of the patch or a layer is missing."""
+    check_image_size(image_size, (TextureEncoder.patch_size,) * 2, config.name)
+    return TextureEncoder(image_size, config.blocks).freeze()
+
+
 def describe(images: Tensor, filters: Tensor, layers: tuple[int, ...]) -> list[Tensor]:
     """RGB [B, 3, h, w] in [0, 1] -> per layer the descriptor before whitening, [B, H*W, D]."""
     powers, colours = _cell_means(images, filters)
@@ -176,7 +183,7 @@ def describe(images: Tensor, filters: Tensor, layers: tuple[int, ...]) -> list[T
     for layer in layers:
         energies = spread(powers, SPREADS[layer]) ** (1 / POWER)
         descriptor = torch.cat([torch.log(FLOOR + energies), spread(colours, SPREADS[layer])], dim=1)
-        descriptors.append(descriptor.flatten(2).transpose(1, 2))
+        descriptors.append(descriptor.flatten(2).transpose(1, 2))  # [B, D, H, W] -> [B, N, D]
     return descriptors
 
 

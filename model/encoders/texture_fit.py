@@ -24,8 +24,8 @@ from scipy.spatial import cKDTree
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
+from model.encoders.identity import TEXTURE_CONSTANTS, TEXTURE_VERSION, constants_fingerprint
 from model.encoders.texture import SPREADS, describe, line_and_edge_filters
-from model.encoders.texture_id import CONSTANTS, VERSION, fingerprint_of
 
 SIDE = 256
 IMAGES = 192
@@ -202,21 +202,21 @@ def same_constants(first: bytes, second: bytes) -> bool:
 def main() -> None:
     """Write the constants and say how long it took."""
     parser = argparse.ArgumentParser(description="Fit the texture encoder's constants.")
-    parser.add_argument("--out", type=Path, default=CONSTANTS, help="file to write")
+    parser.add_argument("--out", type=Path, default=TEXTURE_CONSTANTS, help="file to write")
     parser.add_argument("--images", type=int, default=IMAGES, help="size of the bank")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bank")
     options = parser.parse_args()
     start = time.perf_counter()
     constants = {name: value.contiguous() for name, value in fit(options.images, options.seed).items()}
     # One entry only: the order of several would differ from run to run, and with it the fingerprint.
-    origin = {"origin": f"version {VERSION}, {options.images} images, seed {options.seed}"}
+    origin = {"origin": f"version {TEXTURE_VERSION}, {options.images} images, seed {options.seed}"}
     contents = save(constants, metadata=origin)
     if options.out.exists() and same_constants(contents, options.out.read_bytes()):
         contents = options.out.read_bytes()  # run keys hash the file: equal constants keep their name
     else:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_bytes(contents)
-    print(f"{options.out}: {fingerprint_of(contents)} in {time.perf_counter() - start:.0f} s")
+    print(f"{options.out}: {constants_fingerprint(contents)} in {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

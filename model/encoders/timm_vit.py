@@ -1,4 +1,4 @@
-"""Frozen encoders behind one interface. timm is used here and nowhere else.
+"""Vision Transformers of timm as frozen encoders, and weights files in timm's or DINOv2's naming.
 
 The position embedding is resampled the way DINOv2's own code does it (bicubic, by the scale factor
 (grid + 0.1) / pretrained grid, no antialias), because Dinomaly's published numbers rest on it;
@@ -7,7 +7,6 @@ timm's resampling (by size, antialiased) gives other tokens.
 
 from __future__ import annotations
 
-import difflib
 import pickle
 import re
 import warnings
@@ -22,36 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.config import EncoderConfig
-from model.encoders.identity import TEXTURE
+from model.encoders.base import Encoder, check_image_size
 from model.errors import CheckpointError, ConfigError
 from model.streams import generator
-
-
-class Encoder(nn.Module):
-    """What every encoder offers; parameters frozen, always in eval mode.
-
-    Attributes: ``dim`` C, ``heads`` (for the decoder), ``prefix`` P, ``grid`` (H, W), ``layers`` (how
-    many token maps ``forward`` returns).
-    """
-
-    dim: int
-    heads: int
-    prefix: int
-    grid: tuple[int, int]
-    layers: int
-
-    def train(self, mode: bool = True) -> Encoder:  # noqa: ARG002 - a frozen encoder has one mode
-        """Stay in eval mode whatever the enclosing module does."""
-        return super().train(False)
-
-    def freeze(self) -> Encoder:
-        """Forbid gradients and switch to eval mode."""
-        self.requires_grad_(False)
-        return self.eval()
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """[B, 3, S, S] ImageNet-normalised -> per layer [B, T, C]."""
-        raise NotImplementedError
+from model.suggest import suggestion
 
 
 class TimmEncoder(Encoder):
@@ -107,7 +80,8 @@ def resample_position_embedding(pos_embed: Tensor, grid: tuple[int, int], prefix
     maps = functional.interpolate(maps, scale_factor=scale, mode="bicubic")
     if tuple(maps.shape[-2:]) != grid:
         raise ConfigError(f"position embedding of {side}x{side} cannot be resampled to {grid}")
-    return torch.cat([head, maps.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], -1)], dim=1)
+    resampled = maps.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], -1)  # [1, C, H, W] -> [1, N, C]
+    return torch.cat([head, resampled], dim=1)
 
 
 def convert_dinov2(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -208,11 +182,8 @@ def _fetch_pretrained(name: str) -> Any:
 def _create_vit(name: str, image_size: tuple[int, int] | None = None) -> Any:
     """The architecture, at ``image_size`` or at its own size. Raises ConfigError if unknown."""
     if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        raise ConfigError(
-            f"unknown encoder '{name}'",
-            hint=f"did you mean '{near[0]}'?" if near else f"'{TEXTURE}' or a name that timm knows",
-        )
+        near = suggestion(name, timm.list_models(), list_all=False)
+        raise ConfigError(f"unknown encoder '{name}'", hint=near or "'texture', or a name that timm knows")
     kwargs: dict[str, Any] = {"img_size": image_size} if image_size else {}
     try:
         vit = timm.create_model(name, pretrained=False, num_classes=0, **kwargs)
@@ -240,17 +211,11 @@ def architecture(name: str) -> Architecture:
     return Architecture(tuple(probe.patch_embed.patch_size), heads, probe.embed_dim)
 
 
-def check_image_size(image_size: tuple[int, int], patch: tuple[int, int], what: str) -> None:
-    """Raise ConfigError unless the network's input divides into whole patches."""
-    if image_size[0] % patch[0] or image_size[1] % patch[1]:
-        good = [max(round(s / p), 1) * p for s, p in zip(image_size, patch, strict=True)]
-        raise ConfigError(
-            f"image.crop {list(image_size)} is not a multiple of the patch {list(patch)} of {what}",
-            hint=f"nearest that is: {good}",
-        )
+def build_timm(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
+    """A timm ViT by its name, with local, published or random weights.
 
-
-def _build_timm(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
+    Raises ConfigError and CheckpointError as :func:`model.encoders.build.build_encoder` says.
+    """
     check_image_size(image_size, architecture(config.name).patch, config.name)
     vit = _create_vit(config.name, image_size)
     if config.weights or config.pretrained:
@@ -307,22 +272,3 @@ def build_vit_from_dinov2(
     )
     load_vit(vit, converted, "the checkpoint's encoder")
     return vit
-
-
-def _build_texture(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
-    from model.encoders.texture import TextureEncoder
-
-    check_image_size(image_size, (TextureEncoder.patch_size,) * 2, config.name)
-    return TextureEncoder(image_size, config.blocks).freeze()
-
-
-_BUILT_IN = {TEXTURE: _build_texture}
-
-
-def build_encoder(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
-    """The frozen encoder for inputs of ``image_size`` (height, width) pixels.
-
-    Raises ConfigError (unknown name, size not a multiple of the patch, missing blocks) or
-    CheckpointError (weights missing or not fitting).
-    """
-    return _BUILT_IN.get(config.name, _build_timm)(config, image_size)

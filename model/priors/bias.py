@@ -62,17 +62,19 @@ def line_kernel(
     """
     half_width = max(length - 1, 1) if config.half_width == "row" else config.half_width
     position = torch.arange(length, device=device)
+    # [length]: one value per distance.
     profile = _KERNELS[config.kernel](position.to(dtype or torch.get_default_dtype()), half_width)
     profile[0] = 0
-    # One value per distance, looked up: exactly symmetric, whatever a vectorised exp2 rounds to.
+    # Looked up [length, length]: exactly symmetric, whatever a vectorised exp2 rounds to.
     return profile[(position[:, None] - position).abs()]
 
 
 def line_weakening(
     lam: Strength, length: int, config: BiasConfig, *, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """lambda * g for one line: [length, length], or [heads, 1, length, length] for a lambda per head."""
+    """lambda * g for one line: [M, M] with M = ``length``, or [heads, 1, M, M] for a lambda per head."""
     g = line_kernel(length, config, device=device, dtype=dtype)
+    # [heads] -> [heads, 1, 1, 1], to go with weights [B, heads, R, M, M].
     return lam.to(dtype)[:, None, None, None] * g if isinstance(lam, Tensor) else lam * g
 
 
@@ -101,13 +103,15 @@ def bias_mask(
     height, width = grid
     g = torch.zeros((height, width, height, width), device=device, dtype=dtype)
     for transposed in TRANSPOSED[config.direction]:
-        # View with the line's tokens last on either side: [row, token, row, token].
+        # View with the line's tokens last on either side: [R, M, R, M].
         lines = g.permute(1, 0, 3, 2) if transposed else g
-        line = line_kernel(lines.shape[1], config, device=device, dtype=dtype)
+        line = line_kernel(lines.shape[1], config, device=device, dtype=dtype)  # [M, M]
+        # Both tokens in one line: the diagonal over the two R, a view [M, M, R].
         lines.diagonal(dim1=0, dim2=2).add_(line.unsqueeze(-1))
     tokens = prefix + height * width
     full = g.new_zeros((tokens, tokens))
-    full[prefix:, prefix:] = g.reshape(height * width, height * width)
+    full[prefix:, prefix:] = g.reshape(height * width, height * width)  # [H, W, H, W] -> [N, N]
+    # [T, T], or [heads, 1, 1] * [T, T] -> [heads, T, T]
     return 1 - (lam.to(full.dtype)[:, None, None] * full if isinstance(lam, Tensor) else lam * full)
 
 
@@ -138,10 +142,11 @@ def neighbour_mask(
         (torch.arange(n, device=device)[:, None] - torch.arange(n, device=device)).abs() <= reach
         for n in (height, width)
     ]
+    # Rows [H, H] and columns [W, W] both near -> [H, W, H, W].
     forbidden = near[0][:, None, :, None] & near[1][None, :, None, :]
     tokens = prefix + height * width
     allowed = torch.ones((tokens, tokens), dtype=torch.bool, device=device)
-    allowed[prefix:, prefix:] = ~forbidden.reshape(height * width, height * width)
+    allowed[prefix:, prefix:] = ~forbidden.reshape(height * width, height * width)  # [N, N]
     return allowed
 
 
@@ -150,16 +155,16 @@ def line_weights(q: Tensor, k: Tensor, weakening: Tensor) -> Tensor:
 
     Parameters
     ----------
-    q, k: features phi of the patch tokens [B, heads, H, W, D], lines along W.
+    q, k: features phi of the patch tokens [B, heads, R, M, D]: R lines of M tokens.
     weakening: lambda * g, from :func:`line_weakening`.
 
     Returns
     -------
-    [B * heads * H, W, W]: lambda g(|i - j|) phi(q_i) . phi(k_j) in the type of ``weakening``; its
+    [B * heads * R, M, M]: lambda g(|i - j|) phi(q_i) . phi(k_j) in the type of ``weakening``; its
     product with the line's values is the banded term of the numerator, its sum over keys that of
     the denominator.
     """
-    batch, heads, height, width, _ = q.shape
-    weights = torch.bmm(q.flatten(0, 2), k.flatten(0, 2).mT)
-    weights = weights.view(batch, heads, height, width, width) * weakening
+    batch, heads, lines, length, _ = q.shape
+    weights = torch.bmm(q.flatten(0, 2), k.flatten(0, 2).mT)  # [B * heads * R, M, D] -> [.., M, M]
+    weights = weights.view(batch, heads, lines, length, length) * weakening  # [B, heads, R, M, M]
     return weights.flatten(0, 2)

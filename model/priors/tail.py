@@ -143,6 +143,7 @@ def tail_mask(d: Tensor, q: float, alpha: float, beta: float, config: TailConfig
     """
     d = in_single_precision(d)
     scopes = 1 if config.scope == "batch" else d.shape[0]
+    # Below, maps [B, H, W] are laid out by scope: [1, B * N] or [B, N].
     # At the two ends of alpha ranks would only repeat the order that the values have already.
     if alpha == 0:
         score = d.reshape(scopes, -1)
@@ -153,5 +154,5 @@ def tail_mask(d: Tensor, q: float, alpha: float, beta: float, config: TailConfig
         of_structure = _ranks(structure(d, config, beta).reshape(scopes, -1))
         score = (1 - alpha) * of_distance + alpha * of_structure
     k = tail_size(score.shape[1], q)
-    threshold = score.topk(k, dim=1).values[:, -1:]
-    return (score >= threshold).reshape(d.shape)
+    threshold = score.topk(k, dim=1).values[:, -1:]  # [scopes, 1]
+    return (score >= threshold).reshape(d.shape)  # [B, H, W]

@@ -233,12 +233,12 @@ class TokenDropout(nn.Module):
         check_tokens(x, grid, prefix)
         batch = x.shape[0]
         dropped = sample_mask(self.config, self.rate, batch, grid, self.generator)
-        dropped = dropped.reshape(batch, -1).to(x.device, non_blocking=True)
+        dropped = dropped.reshape(batch, -1).to(x.device, non_blocking=True)  # [B, H, W] -> [B, N]
         # Drawn for every fill, so that variants that differ in the fill share all their masks.
         uniform = torch.rand(dropped.shape, generator=self.generator, device=self.generator.device)
         patches = x[:, prefix:]
         fill = _FILLS[self.config.fill](self, patches, dropped, uniform.to(x.device, non_blocking=True))
         if self.config.rescale:
             patches = patches / (1 - self.rate)
-        patches = torch.where(dropped.unsqueeze(-1), fill, patches)
+        patches = torch.where(dropped.unsqueeze(-1), fill, patches)  # [B, N, 1], .., [B, N, C]
         return torch.cat([x[:, :prefix], patches], dim=1) if prefix else patches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,17 @@ import numpy as np
 import pandas as pd
 
 from ablate.evidence.gather import gather
-from ablate.evidence.results import METRICS, Results, RunState
-from ablate.running.folder import Workspace, encode_plan
-from ablate.running.store import collect
+from ablate.evidence.judgement import Judgement
+from ablate.evidence.results import Results, RunState
+from ablate.evidence.values import value_matrix
+from ablate.report.rendering import Cell, Table
+from ablate.running.folder import Workspace
+from ablate.running.frame import collect
+from ablate.running.recorded import StoredPlan, write_plan
+from ablate.study.claims import METRICS
 from ablate.study.plan import Sources, make_plan
-from ablate.study.spec import known_categories, load_spec
+from ablate.study.reading import load_spec
+from ablate.study.spec import known_categories
 
 LEVELS = {
     "image_auroc": 0.972, "image_ap": 0.98, "image_f1max": 0.95, "pixel_auroc": 0.981,
@@ -25,7 +32,23 @@ STRATA = (
     "orientation=horizontal", "orientation=vertical", "orientation=none", "faintness=faint",
     "faintness=clear", "brokenness=broken", "brokenness=solid", "faint+broken+horizontal",
 )  # fmt: skip
+MVTEC = [
+    "bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill", "screw",
+    "tile", "toothbrush", "transistor", "wood", "zipper",
+]  # fmt: skip
 DISTANCES = {"token_distance_normal": 0.05, "token_distance_defect": 0.20, "token_distance_gap": 0.15}
+
+
+def matrix(values: Mapping[str, Mapping[str, Sequence[float]]]) -> pd.DataFrame:
+    """{variant: {category: value per seed}} as a value matrix; NaN = that run is missing."""
+    rows = [
+        {"variant": v, "category": c, "seed": s, "stratum": "all", "metric": "image_auroc", "value": x}
+        for v, by_category in values.items()
+        for c, per_seed in by_category.items()
+        for s, x in enumerate(per_seed)
+        if not math.isnan(x)
+    ]
+    return value_matrix(pd.DataFrame(rows), "image_auroc")
 
 
 def tidy(
@@ -106,6 +129,17 @@ def results(
             for seed in dict.fromkeys(data["seed"])
         ),
     )
+
+
+def column(table: Table, label: str) -> dict[str, Cell]:
+    """Cells of one column by row label."""
+    i = [c.label for c in table.columns].index(label)
+    return {row.label: row.cells[i] for row in table.rows}
+
+
+def judged(*args: Any, **kwargs: Any) -> Judgement:
+    """The :class:`Judgement` of :func:`results`."""
+    return Judgement(results(*args, **kwargs))
 
 
 def grid(
@@ -193,6 +227,14 @@ def write_maps(folder: Path, made: Results, *, side: int = 64, per_category: int
         )  # fmt: skip
 
 
+def with_runs(made: Results, folder: Path) -> Results:
+    """The study with histories and maps in ``folder``."""
+    made = replace(made, folder=folder)
+    write_histories(folder, made, steps=60)
+    write_maps(folder, made, side=24)
+    return made
+
+
 SPEC = """\
 # Does a directional tail help on faint, broken, horizontal defects?
 # The control turns the same prior by 90 degrees.
@@ -226,8 +268,8 @@ def write_study(
         data=lambda _data, _categories: "0",
         encoder=lambda _encoder: "0",
     )
-    text, plan = encode_plan(make_plan(spec, cache_dir=study_dir, sources=sources))
-    workspace.plan.write_text(text)
+    plan = StoredPlan.of(make_plan(spec, cache_dir=study_dir, sources=sources))
+    write_plan(workspace, plan)
     variants = list(dict.fromkeys(row.variant for row in plan.rows))
     effects = {v: FOUR.get(v, 0.002 * i) for i, v in enumerate(variants)}
     categories = plan.runs[0].categories

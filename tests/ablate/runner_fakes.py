@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ablate.running.folder import StoredPlan, dump_run
-from ablate.running.worker import Reporter
+from ablate.running.recorded import StoredPlan
+from ablate.running.reporter import Reporter
 from ablate.study.plan import Plan, Run, Sources, make_plan
-from ablate.study.spec import parse_spec
+from ablate.study.reading import parse_spec
 from model.errors import DataError, DivergedError, InterruptedRun
 
 STEP = 0.02
@@ -212,11 +212,6 @@ def make_fake_plan(
         ]
     )
     return make_plan(parse_spec(text, Path("study.yaml")), cache_dir=Path(), sources=SOURCES)
-
-
-def run_again(run: Run) -> dict[str, object]:
-    """Plain data of a run, to compare."""
-    return dump_run(run)
 
 
 if __name__ == "__main__":  # a supervisor in a process of its own, for tests that kill it

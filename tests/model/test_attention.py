@@ -19,7 +19,7 @@ from model.attention import LinearAttention, SoftmaxAttention, _dot, _summary
 from model.config import BiasConfig, build_config
 from model.errors import ConfigError
 from model.priors.bias import bias_mask, neighbour_mask
-from model.priors.listing import BIAS
+from tests.model.priors.listing import BIAS
 
 DIM, HEADS = 24, 3
 CASES = list(itertools.product([(5, 5), (4, 7), (6, 3)], [0, 5]))

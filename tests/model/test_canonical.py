@@ -5,17 +5,20 @@ The pairs are those of the tests of run keys; here each member is trained.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from ablate.study import settings as fields
-from model.config import build_config
+from model.canonical import canonical
+from model.config import ModelConfig, build_config, knobs_of
 from model.data.samples import Sample
-from model.dinomaly import Dinomaly
+from model.encoders.base import EncoderShape
 from model.evaluation import Predictions, predict
-from model.features import AbsentEncoder, EncoderShape
+from model.student import Student
 from model.training import Step, fit
 from tests.ablate.study.test_plan import EQUIVALENT
 
@@ -43,7 +46,7 @@ class Drawn:
 
 def trained(changes: dict[str, Any]) -> tuple[list[Step], Predictions]:
     config = build_config(fields.nest({**SMALL, **changes}))
-    model = Dinomaly(AbsentEncoder(SHAPE), config)
+    model = Student(SHAPE, config)
     history = fit(model, Drawn(), torch.arange(IMAGES), seed=0)
     return history, predict(model, Drawn(), torch.arange(IMAGES), device=torch.device("cpu"))
 
@@ -55,3 +58,22 @@ def test_a_shared_run_is_the_same_run(a: dict[str, Any], b: dict[str, Any], prec
     assert [(s.loss, s.grad_norm) for s in first] == [(s.loss, s.grad_norm) for s in second]
     assert (maps.maps == others.maps).all()
     assert (maps.scores == others.scores).all()
+
+
+def test_knobs_are_the_settings_that_take_a_schedule() -> None:
+    """What the annotations say is what validation accepts, setting by setting."""
+    steady = {"from": 0.5, "to": 0.5}
+    for part in dataclasses.fields(ModelConfig):
+        kind = type(getattr(ModelConfig(), part.name))
+        if not dataclasses.is_dataclass(kind):
+            continue
+        for setting in dataclasses.fields(kind):
+            name = setting.name.rstrip("_")
+            try:
+                config = build_config({part.name: {name: steady}})
+            except ValidationError:
+                assert setting.name not in knobs_of(kind)
+            else:
+                assert setting.name in knobs_of(kind)
+                plain = build_config({part.name: {name: 0.5}})
+                assert canonical(config) == canonical(plain)

@@ -8,12 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.config import ModelConfig
-from model.dinomaly import Dinomaly
 from model.evaluation import predict
-from model.features import AbsentEncoder
 from model.losses import LooseLoss
-from model.priors.listing import TAIL, TOKEN_DROPOUT
+from model.student import Student
 from model.training import fit, tail_knobs
+from tests.model.priors.listing import TAIL, TOKEN_DROPOUT
 from tests.model.tiny_model import RandomFeatures, tiny_config
 
 SCHEDULES = st.one_of(
@@ -65,9 +64,9 @@ def complete(chosen: dict) -> dict:
     return chosen
 
 
-def build(config: ModelConfig, groups: int) -> tuple[Dinomaly, RandomFeatures]:
+def build(config: ModelConfig, groups: int) -> tuple[Student, RandomFeatures]:
     features = RandomFeatures(groups=groups)
-    return Dinomaly(AbsentEncoder(features.shape), config), features
+    return Student(features.shape, config), features
 
 
 @pytest.mark.slow
@@ -86,11 +85,13 @@ def test_any_combination_trains(chosen: dict):
     model.seed_noise(0, 0)
     model.zero_grad(set_to_none=True)
     knobs = tail_knobs(config.tail, 2, 0.5)
-    en, de = model.reconstruct(features[torch.arange(len(features))])
+    en, de = model(features[torch.arange(len(features))])
     LooseLoss(config.tail)(
         en, de, q=1.0, alpha=knobs.alpha, beta=knobs.beta, factor=knobs.factor
     ).backward()
-    unreached = [name for name, p in model.student() if p.grad is None or not p.grad.abs().sum() > 0]
+    unreached = [
+        name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
     assert unreached == []
 
 

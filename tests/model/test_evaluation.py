@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from model.config import ScoreConfig
-from model.dinomaly import Dinomaly
 from model.errors import DivergedError
 from model.evaluation import anomaly_map, gaussian_kernel, image_scores, predict, smooth
-from model.features import AbsentEncoder
+from model.student import Student
 from tests.model.tiny_model import RandomFeatures, tiny_config
 
 
@@ -41,9 +40,9 @@ def test_maps_average_groups_after_resampling_to_the_crop():
     assert torch.allclose(maps, torch.full_like(maps, 0.5))
 
 
-def build() -> tuple[Dinomaly, RandomFeatures]:
+def build() -> tuple[Student, RandomFeatures]:
     features = RandomFeatures()
-    model = Dinomaly(AbsentEncoder(features.shape), tiny_config())
+    model = Student(features.shape, tiny_config())
     model.initialise(0)
     return model, features
 

@@ -13,10 +13,9 @@ import torch
 
 from model.config import ModelConfig
 from model.data.samples import Sample
-from model.dinomaly import Dinomaly, build_model
+from model.encoders.build import build_encoder
 from model.errors import StorageError
 from model.features import (
-    AbsentEncoder,
     CachedFeatures,
     Features,
     StreamedFeatures,
@@ -25,8 +24,9 @@ from model.features import (
     load_images,
     open_features,
 )
+from model.student import Student
 from model.training import fit
-from tests.model.tiny_model import tiny_config, write_images
+from tests.model.tiny_model import dataset_of, tiny_config, write_images
 
 CPU = torch.device("cpu")
 
@@ -36,10 +36,11 @@ def opened(
 ) -> tuple[Features, list[tuple[int, int, str]]]:
     """The features, and what progress was reported while opening them."""
     told: list[tuple[int, int, str]] = []
+    samples = [sample for part in parts.values() for sample in part]
     features = open_features(
         config,
-        parts,
-        {name: f"digest-{name}" for name in parts},
+        dataset_of(samples, cache.parent),
+        tuple(parts),
         cache_dir=cache,
         device=CPU,
         progress=lambda done, total, note: told.append((done, total, note.partition(" (")[0])),
@@ -54,8 +55,8 @@ def parts(tmp_path: Path) -> dict[str, tuple[Sample, ...]]:
     for folder in folders.values():
         folder.mkdir()
     return {
-        "a": write_images(folders["a"], 18, seed=1),
-        "b": write_images(folders["b"], 3, seed=2),
+        "a": write_images(folders["a"], 18, seed=1, category="a"),
+        "b": write_images(folders["b"], 3, seed=2, category="b"),
     }
 
 
@@ -64,9 +65,8 @@ def test_cached_features_are_the_encoders_group_means(parts, tmp_path: Path):
     features, _ = opened(config, parts, tmp_path / "cache")
     assert isinstance(features, CachedFeatures)
     indices = torch.tensor([20, 0, 17])
-    model = build_model(config)
     images = load_images([features.samples[int(i)] for i in indices], config.image)
-    layers = model.encoder(images)
+    layers = build_encoder(config.encoder, config.image.crop)(images)
     wanted = torch.stack([(layers[0] + layers[1]) / 2, (layers[2] + layers[3]) / 2], dim=1)
     assert torch.allclose(features[indices], wanted, atol=1e-5)
 
@@ -96,8 +96,8 @@ def test_training_on_cached_features_equals_training_through_the_encoder(parts, 
     assert not list((tmp_path / "none").rglob("*.bin"))
     losses = []
     for features in (cached, streamed):
-        model = Dinomaly(AbsentEncoder(features.shape), tiny_config())
-        history = fit(model, features, torch.arange(len(features.samples)), seed=0)
+        student = Student(features.shape, tiny_config())
+        history = fit(student, features, torch.arange(len(features.samples)), seed=0)
         losses.append([step.loss for step in history])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
@@ -119,7 +119,7 @@ def test_damage_is_found_and_encoded_again(parts, tmp_path: Path):
     cache = tmp_path / "cache"
     before, _ = opened(tiny_config(), parts, cache)
     values = before[torch.arange(21)]
-    target = next(cache.rglob("digest-b.bin"))
+    target = min(cache.rglob("*.bin"), key=lambda path: path.stat().st_size)  # of b
     content = bytearray(target.read_bytes())
     content[100] ^= 0xFF
     target.write_bytes(content)
@@ -134,7 +134,8 @@ def test_damage_is_found_and_encoded_again(parts, tmp_path: Path):
 def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):
     cache = tmp_path / "cache"
     opened(tiny_config(), parts, cache)
-    next(cache.rglob("digest-a.json")).write_text(json.dumps({"shape": [1]}))
+    largest = max(cache.rglob("*.bin"), key=lambda path: path.stat().st_size)  # of a
+    largest.with_suffix(".json").write_text(json.dumps({"shape": [1]}))
     _, told = opened(tiny_config(), parts, cache)
     assert {what for *_, what in told} == {"encoding a"}
 

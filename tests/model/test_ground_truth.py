@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 import model.ground_truth
+from model.config import ModelConfig
 from model.data.samples import Sample
 from model.errors import DataError
-from model.ground_truth import load_truth
-from tests.model.tiny_model import tiny_config
+from model.ground_truth import GroundTruth, load_truth
+from tests.model.tiny_model import dataset_of, tiny_config
 
 CONFIG = tiny_config({"image.resize": [64, 64], "image.crop": [64, 64], "score.map_size": 64})
 
@@ -34,8 +35,15 @@ def samples(tmp_path: Path) -> tuple[Sample, ...]:
     )
 
 
+def truth_of(
+    samples: tuple[Sample, ...], config: ModelConfig, folder: Path, fingerprint: str
+) -> GroundTruth:
+    dataset = dataset_of(samples, folder, fingerprint)
+    return load_truth(dataset, "c", config, cache_dir=folder / "cache")
+
+
 def test_truth_of_a_broken_streak(samples, tmp_path: Path):
-    truth = load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="d")
+    truth = truth_of(samples, CONFIG, tmp_path, "d")
     assert truth.labels.tolist() == [0, 1, 1]
     assert truth.annotated.tolist() == [True, True, False]
     assert truth.masks.sum(axis=(1, 2)).tolist() == [0, 3 * 38, 0]
@@ -46,9 +54,9 @@ def test_truth_of_a_broken_streak(samples, tmp_path: Path):
 
 
 def test_a_second_look_reads_the_cache(samples, tmp_path: Path, monkeypatch):
-    first = load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="d")
+    first = truth_of(samples, CONFIG, tmp_path, "d")
     monkeypatch.setattr(model.ground_truth, "load_mask", None)
-    again = load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="d")
+    again = truth_of(samples, CONFIG, tmp_path, "d")
     assert np.array_equal(first.masks, again.masks)
     assert first.strata.traits == again.strata.traits
     part = again.select(np.array([1]))
@@ -57,22 +65,22 @@ def test_a_second_look_reads_the_cache(samples, tmp_path: Path, monkeypatch):
 
 
 def test_a_damaged_cache_is_worked_out_again(samples, tmp_path: Path):
-    first = load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="d")
+    first = truth_of(samples, CONFIG, tmp_path, "d")
     (stored,) = (tmp_path / "cache").rglob("*.npz")
     stored.write_bytes(stored.read_bytes()[:100])
-    again = load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="d")
+    again = truth_of(samples, CONFIG, tmp_path, "d")
     assert np.array_equal(first.masks, again.masks)
 
 
 def test_other_contents_or_sizes_are_another_truth(samples, tmp_path: Path):
-    load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="d")
-    load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="e")
+    truth_of(samples, CONFIG, tmp_path, "d")
+    truth_of(samples, CONFIG, tmp_path, "e")
     small = tiny_config({"image.resize": [64, 64], "image.crop": [64, 64], "score.map_size": 32})
-    assert load_truth(samples, small, cache_dir=tmp_path / "cache", digest="d").masks.shape[1] == 32
+    assert truth_of(samples, small, tmp_path, "d").masks.shape[1] == 32
     assert len(list((tmp_path / "cache").rglob("*.npz"))) == 3
 
 
 def test_a_mask_of_another_size_is_named(samples, tmp_path: Path):
     Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match=r"mask\.png"):
-        load_truth(samples, CONFIG, cache_dir=tmp_path / "cache", digest="d")
+        truth_of(samples, CONFIG, tmp_path, "d")

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from model.config import TailConfig, build_config
 from model.losses import LooseLoss, distance
-from model.priors.listing import TAIL
 from model.priors.tail import tail_mask
+from tests.model.priors.listing import TAIL
 
 DATA = Path(__file__).parents[1] / "data"
 REFERENCE = TailConfig(ramp=0)

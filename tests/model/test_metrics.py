@@ -24,17 +24,15 @@ from scipy import integrate
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from model.errors import DataError, DivergedError
+from model.metric_names import IMAGE_METRICS, METRICS, PIXEL_METRICS
 from model.metrics import (
     AUPRO_RECIPES,
-    IMAGE_METRICS,
     LIMITS,
-    METRICS,
-    PIXEL_METRICS,
     AuproRecipe,
     Metrics,
     evaluate,
-    regions,
 )
+from model.regions import label_regions
 
 DATA = Path(__file__).parents[1] / "data"
 Inputs = dict[str, Any]
@@ -351,45 +349,15 @@ def test_inputs_are_left_alone() -> None:
 # --- regions ------------------------------------------------------------------------------------
 
 
-def test_regions_are_8_connected_and_counted_over_the_dataset() -> None:
-    masks = np.zeros((3, 4, 4), bool)
-    masks[0, [0, 1], [0, 1]] = True  # touch at a corner: one region
-    masks[0, 3, 3] = True
-    masks[2, :, 1] = True
-    got = regions(masks)
-    assert got.count == 3
-    assert got.areas.tolist() == [2, 1, 4]
-    assert got.image.tolist() == [0, 0, 2]
-    assert got.pixels.tolist() == [3, 0, 4]
-    assert got.of_pixel.tolist() == [0, 0, 1, 2, 2, 2, 2]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_regions_agree_with_a_flood_fill(seed: int) -> None:
-    masks = np.random.default_rng(seed).random((4, 12, 12)) < 0.3
-    expected = [sorted(len(region) for region in flood(mask)) for mask in masks]
-    got = regions(masks)
-    assert [sorted(got.areas[got.image == index].tolist()) for index in range(4)] == expected
-
-
-@pytest.mark.parametrize("chosen", [[2, 0, 5], [4], [], [True, False, True, True, False, False]])
-def test_selected_regions_are_those_of_the_selected_masks(chosen: list[Any]) -> None:
-    masks = draw(4)["masks"]
-    index = np.array(chosen, dtype=bool if chosen and isinstance(chosen[0], bool) else int)
-    got, expected = regions(masks).select(index), regions(masks[index])
-    for name in ("of_pixel", "areas", "image", "pixels"):
-        np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
-
-
 def test_regions_at_hand_change_nothing() -> None:
     inputs = draw(5)
-    assert evaluate(**inputs, regions=regions(inputs["masks"])) == evaluate(**inputs)
+    assert evaluate(**inputs, regions=label_regions(inputs["masks"])) == evaluate(**inputs)
 
 
 def test_regions_of_other_masks_are_refused() -> None:
     inputs = draw(5)
     with pytest.raises(ValueError, match="other masks"):
-        evaluate(**inputs, regions=regions(draw(6)["masks"]))
+        evaluate(**inputs, regions=label_regions(draw(6)["masks"]))
 
 
 # --- undefined and broken inputs ----------------------------------------------------------------

@@ -61,11 +61,11 @@ def off(actual: Tensor, wanted: Tensor) -> float:
 
 
 def parameter(model: Dinomaly, reference_name: str) -> torch.nn.Parameter:
-    return dict(model.student())[reference_name.replace("bottleneck.0.", "bottleneck.")]
+    return dict(model.student.named_parameters())[reference_name.replace("bottleneck.0.", "bottleneck.")]
 
 
 def test_encoder_tokens(expected, facts):
-    layers = load(expected, facts).encoder(expected["images"])
+    layers = load(expected, facts).teacher.encoder(expected["images"])
     assert off(layers[0], expected["encoder_tokens_after_block2"]) < 1e-5
     assert off(layers[-1], expected["encoder_tokens_after_block9"]) < 1e-5
 
@@ -90,7 +90,7 @@ def test_anomaly_map_and_score(expected, facts):
 @pytest.mark.parametrize("p", [0.0, 0.45, 0.9])
 def test_loss_and_gradients(expected, facts, p):
     model = load(expected, facts).train()
-    model.bottleneck.rate = 0.0
+    model.student.bottleneck.rate = 0.0
     en, de = model(expected["images"])
     loss = LooseLoss(TailConfig())(en, de, q=1 - p, alpha=0.0, beta=1.0, factor=0.1)
     loss.backward()
@@ -114,7 +114,7 @@ def test_twelve_training_steps(expected, facts):
     tail = TailConfig(q=1 - recipe["p_final"], ramp=recipe["p_ramp_iters"], factor=recipe["factor"])
     model = load(expected, facts, config=build_config({"bottleneck": {"dropout": 0.0}})).train()
     optimiser = StableAdamW(
-        [p for _, p in model.student()], lr=0.0, betas=train.betas, eps=train.eps,
+        model.student.parameters(), lr=0.0, betas=train.betas, eps=train.eps,
         weight_decay=train.weight_decay,
     )  # fmt: skip
     images = torch.cat(
@@ -124,7 +124,9 @@ def test_twelve_training_steps(expected, facts):
     for i in range(recipe["steps"]):
         rates.append(learning_rate(i, train))
         knobs = tail_knobs(tail, i, i / train.iterations)
-        loss, _ = train_step(model, model.encode(images[i]), optimiser, LooseLoss(tail), rates[-1], knobs)
+        loss, _ = train_step(
+            model.student, model.teacher(images[i]), optimiser, LooseLoss(tail), rates[-1], knobs
+        )
         losses.append(loss)
     assert off(torch.tensor(rates), expected["train_lrs"].float()) < 1e-6
     assert off(torch.stack(losses), expected["train_losses"].float()) < 1e-3

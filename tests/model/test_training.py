@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from model.config import ModelConfig, TailConfig
-from model.dinomaly import Dinomaly
 from model.errors import CheckpointError, DivergedError, InterruptedRun
-from model.features import AbsentEncoder
 from model.priors.tail import tail_size
+from model.streams import generator
+from model.student import Student
 from model.training import Step, batches, fit, tail_knobs
 from tests.model.tiny_model import RandomFeatures, tiny_config
 
@@ -26,15 +26,15 @@ EVERYTHING = {
 
 def train(
     config: ModelConfig, seed: int = 0, features: RandomFeatures | None = None, **kwargs
-) -> tuple[Dinomaly, list[Step]]:
+) -> tuple[Student, list[Step]]:
     features = features or RandomFeatures()
-    model = Dinomaly(AbsentEncoder(features.shape), config)
+    model = Student(features.shape, config)
     return model, fit(model, features, torch.arange(len(features)), seed, **kwargs)
 
 
-def same_weights(a: Dinomaly, b: Dinomaly) -> bool:
-    others = dict(b.student())
-    return all(torch.equal(p, others[name]) for name, p in a.student())
+def same_weights(a: Student, b: Student) -> bool:
+    others = dict(b.named_parameters())
+    return all(torch.equal(p, others[name]) for name, p in a.named_parameters())
 
 
 def test_a_repeat_is_identical_and_another_seed_is_not():
@@ -86,6 +86,20 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path):
         train(tiny_config(), checkpoint=checkpoint)
 
 
+@pytest.mark.parametrize(
+    "name", ["bottleneck.fc1.weight", "decoder.0.attn.qkv.weight", "decoder.3.mlp.fc2.weight"]
+)
+def test_initial_weights_come_from_the_stream_of_their_name(name: str):
+    """Names are part of the method: a renamed module would start every published run from other weights."""
+    student = Student(RandomFeatures().shape, tiny_config())
+    student.initialise(5)
+    weight = dict(student.named_parameters())[name]
+    drawn = torch.nn.init.trunc_normal_(
+        torch.empty(weight.shape), std=0.01, a=-0.03, b=0.03, generator=generator(5, "init", name)
+    )
+    assert torch.equal(weight, drawn)
+
+
 @pytest.mark.parametrize("attention", ["linear", "softmax"])
 def test_zero_strength_equals_the_baseline_bit_for_bit(attention: str):
     base, history = train(tiny_config({"decoder.attention": attention}))
@@ -131,7 +145,7 @@ def test_a_prior_shifts_no_other_random_stream():
 
 
 def test_noise_of_a_step_depends_on_seed_and_step_alone():
-    model = Dinomaly(AbsentEncoder(RandomFeatures().shape), tiny_config())
+    model = Student(RandomFeatures().shape, tiny_config())
     draws = []
     for prior_draws in (0, 3):
         model.seed_noise(7, iteration=5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 from model.config import ModelConfig, build_config
+from model.data.config import DataConfig
+from model.data.dataset import Dataset
 from model.data.samples import Sample
-from model.features import EncoderShape
+from model.encoders.base import EncoderShape
 
 TINY: dict[str, Any] = {
     "image": {"resize": 72, "crop": [64, 80]},
@@ -39,15 +41,27 @@ def tiny_config(dotted: Mapping[str, Any] | None = None) -> ModelConfig:
     return build_config(values)
 
 
-def write_images(folder: Path, count: int, seed: int = 0) -> tuple[Sample, ...]:
-    """Random colour images of assorted sizes."""
+def dataset_of(samples: Sequence[Sample], root: Path, fingerprint: str = "contents") -> Dataset:
+    """A dataset of samples made by hand; its test samples are reported on."""
+    return Dataset(
+        config=DataConfig(),
+        root=root,
+        samples=tuple(samples),
+        splits={sample: "train" if sample.split == "train" else "report" for sample in samples},
+        fingerprints={sample.category: fingerprint for sample in samples},
+        content={sample: str(sample.image_path) for sample in samples},
+    )
+
+
+def write_images(folder: Path, count: int, seed: int = 0, category: str = "things") -> tuple[Sample, ...]:
+    """Random colour images of assorted sizes, to train on."""
     rng = np.random.default_rng(seed)
     samples = []
     for i in range(count):
         path = folder / f"{i:03d}.png"
         size = (int(rng.integers(60, 90)), int(rng.integers(60, 90)), 3)
         Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(path)
-        samples.append(Sample(path, None, 0, "things", "train", "good"))
+        samples.append(Sample(path, None, 0, category, "train", "good"))
     return tuple(samples)
 
 

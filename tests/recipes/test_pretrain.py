@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # recipes are run from the repository, not installed
 
 from model.config import EncoderConfig  # noqa: E402
-from model.encoders.timm_vit import build_encoder  # noqa: E402
+from model.encoders.build import build_encoder  # noqa: E402
 from model.errors import ConfigError, DivergedError  # noqa: E402
 from recipes import texture_targets  # noqa: E402
 from recipes.pretrain_vit import LOSSES, Recipe, Trainer, main  # noqa: E402

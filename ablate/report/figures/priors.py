@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import torch
 
-from ablate.report.figures.study import BLUE, COLOURS, GREY, LINES, PAGE, VERMILION, style
+from ablate.report.figures.style import BLUE, COLOURS, GREY, LINES, PAGE, VERMILION, style
 from model.config import BiasConfig, Schedule, Shape, TailConfig, TokenDropoutConfig
 from model.priors.bias import bias_mask
 from model.priors.schedule import value_at

@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import model
 from ablate.cli import arguments as options
 from ablate.cli import commands as cli
 from ablate.cli.doctor import examine
 from ablate.cli.printing import print_study
-from ablate.study.spec import parse_spec
+from ablate.study.reading import parse_spec
+from ablate.study.spec import StudySpec
 from model.config import EncoderConfig
 from model.errors import ConfigError, StorageError
 from tests.ablate.report_inputs import write_study
@@ -89,6 +91,31 @@ def test_help_is_quick_and_needs_no_torch() -> None:
     )  # fmt: skip
     assert all(f" {command} " in done.stdout for command in commands)
     assert elapsed < 3, "about 0.3 s on an idle machine"
+
+
+def test_the_version_is_printed_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome("--version") == 0
+    assert capsys.readouterr().out == f"{model.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        ("run", "one per GPU, or 1"),
+        ("run", "cores / workers"),
+        ("run", "per user"),
+        ("logs", "list all"),
+        ("init", "standard output"),
+        ("doctor", "the default one"),
+        ("data check", "STUDY-data.png"),
+    ],
+)
+def test_help_says_what_happens_without_an_option(
+    command: str, hint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert outcome(*command.split(), "--help") == 0
+    assert f"[default: ({hint})]" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_users_mistake_is_one_line_and_exit_code_2(study: Path) -> None:
@@ -176,7 +203,7 @@ def test_what_ends_a_command_decides_the_exit_code(
     def fail(*_: Any, **__: Any) -> None:
         raise raised
 
-    monkeypatch.setattr("ablate.study.spec.load_spec", fail)
+    monkeypatch.setattr("ablate.study.reading.load_spec", fail)
     assert outcome("plan", "x.yaml") == code
     assert capsys.readouterr().err.endswith(said)
 
@@ -188,7 +215,7 @@ def test_debug_shows_the_traceback_and_defects_always_do(monkeypatch: pytest.Mon
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("ablate.study.spec.load_spec", fail)
+    monkeypatch.setattr("ablate.study.reading.load_spec", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main(["plan", "nothing.yaml"])
 
@@ -216,10 +243,37 @@ def test_run_hands_the_runners_exit_code_on(
     assert outcome(*arguments) == code
     assert "closing line" in capsys.readouterr().out
     assert given["root"] == tmp_path / "out"
-    assert given["plan"].spec.overrides == ("seeds=1",)
+    assert given["plan"].spec.invocation.overrides == ("seeds=1",)
     chosen = given["options"]
     assert (chosen.workers, chosen.timeout, chosen.fail_fast, chosen.max_runs) == (3, 120.0, True, 5)
     assert (chosen.device, chosen.gpus, chosen.cache_dir) == ("cuda", ("1", "3"), str(tmp_path / "cache"))
+
+
+def test_run_and_resume_speak_json_as_they_go(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    specs: list[StudySpec] = []
+
+    def run_study(plan: Any, *_: Any, view: Any) -> SimpleNamespace:
+        specs.append(plan.spec)
+        view.say("at work")
+        return SimpleNamespace(exit_code=1, lines=("closing line",), state=SimpleNamespace(finished=0))
+
+    monkeypatch.setattr("ablate.running.supervisor.run_study", run_study)
+    places = ("--results", tmp_path / "results", "--cache", tmp_path / "cache")
+    assert outcome("run", study, "--json", "--set", "seeds=1", *places) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["event"], line["text"]) for line in lines] == [
+        ("note", "at work"), ("note", "closing line"),
+    ]  # fmt: skip
+    folder = tmp_path / "results" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text("{}")
+    (folder / "spec.yaml").write_text(specs[0].text)
+    (folder / "invocation.json").write_text(specs[0].invocation.to_json())
+    assert outcome("resume", "tiny", "--json", *places) == 1
+    assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert specs[1].seeds == specs[0].seeds == (0,)
 
 
 def test_a_dry_run_runs_nothing(

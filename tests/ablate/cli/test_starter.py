@@ -10,7 +10,8 @@ import pytest
 
 from ablate.cli.starter import Options, init_text
 from ablate.study.plan import Sources, make_plan
-from ablate.study.spec import StudySpec, parse_spec
+from ablate.study.reading import parse_spec
+from ablate.study.spec import StudySpec
 from model.config import Schedule
 from model.errors import ConfigError
 from model.presets import PRESETS

@@ -41,10 +41,11 @@ def published_names(model: Dinomaly) -> dict[str, torch.Tensor]:
     """A model's state dict as the published implementation names it."""
     state = {}
     for name, value in model.state_dict().items():
-        if name.startswith("encoder.vit."):
-            state[name.replace("encoder.vit.", "encoder.")] = value
+        if name.startswith("teacher.encoder.vit."):
+            state[name.replace("teacher.encoder.vit.", "encoder.")] = value
         else:
-            state[name.replace("bottleneck.", "bottleneck.0.")] = value
+            own = name.removeprefix("student.")
+            state[own.replace("bottleneck.", "bottleneck.0.")] = value
     position = state.pop("encoder.pos_embed")
     state["encoder.register_tokens"] = state.pop("encoder.reg_token")
     state["encoder.pos_embed"] = torch.cat([torch.zeros_like(position[:, :1]), position], dim=1)
@@ -76,7 +77,7 @@ def config() -> ModelConfig:
 @pytest.mark.slow
 def test_scores_equal_the_models_own(config: ModelConfig, tmp_path: Path):
     model = build_model(config)
-    model.initialise(0)
+    model.student.initialise(0)
     torch.save(published_names(model), tmp_path / "model.pth")
     (tmp_path / "study.yaml").write_text(SPEC)
     done = ablate(
@@ -91,9 +92,9 @@ def test_scores_equal_the_models_own(config: ModelConfig, tmp_path: Path):
     dataset = load_dataset(data, cache_dir=tmp_path / "cache")
     samples = dataset.test()
     device = torch.device("cpu")
-    features = StreamedFeatures(samples, model.eval(), config.image, torch.float32, device)
-    own = predict(model, features, torch.arange(len(samples)), device=device)
-    truth = load_truth(samples, config, cache_dir=tmp_path / "cache", digest="here")
+    features = StreamedFeatures(samples, model.teacher, config.image, torch.float32, device)
+    own = predict(model.student, features, torch.arange(len(samples)), device=device)
+    truth = load_truth(dataset, "domain_a", config, cache_dir=tmp_path / "cache")
     wanted = evaluate(own.maps, truth.masks, truth.labels, own.scores)
     found = pd.read_csv(tmp_path / "scores.csv").query("stratum == 'all'").set_index("metric").value
     for name, value in wanted.items():

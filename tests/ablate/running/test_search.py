@@ -23,15 +23,22 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from ablate.running import search, store
-from ablate.running.folder import Workspace, load_plan
-from ablate.running.ledger import Nothing, WorkerId
+from ablate.running.folder import Workspace
+from ablate.running.journal import Journal
+from ablate.running.ledger import Nothing
 from ablate.running.locks import KernelLock
 from ablate.running.progress import PlainView
-from ablate.running.session import Session
-from ablate.running.supervisor import Result, RunOptions, resume_study
+from ablate.running.recorded import load_plan
+from ablate.running.search import run_search
+from ablate.running.search_definition import Definition, dump_definition, load_definition
+from ablate.running.search_space import PRUNE_RUNS, distribution, values_of
+from ablate.running.searcher import Held, Searcher
+from ablate.running.session import RunOptions, Session, WorkerId
+from ablate.running.status import read_searched, status
+from ablate.running.supervisor import Result
 from ablate.running.worker import Worker
-from ablate.study.spec import Choices, Range, StudySpec, parse_spec
+from ablate.study.reading import parse_spec
+from ablate.study.spec import Choices, Range, StudySpec
 from model.errors import ConfigError, StorageError
 from tests.ablate import runner_fakes as fakes
 
@@ -77,7 +84,7 @@ def options(executor: str = "quick", **changes: Any) -> RunOptions:
 
 def run(root: Path, spec: StudySpec, executor: str = "quick", **changes: Any) -> Result:
     view = PlainView(lambda _: None)
-    return search.run_search(spec, root, options(executor, **changes), view=view)
+    return run_search(spec, root, options(executor, **changes), view=view)
 
 
 def trials(root: Path) -> list[FrozenTrial]:
@@ -87,28 +94,13 @@ def trials(root: Path) -> list[FrozenTrial]:
     return optuna.load_study(study_name="s/search", storage=storage).trials
 
 
-@pytest.fixture(autouse=True)
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "log"
-    monkeypatch.setenv("FAKE_LOG", str(path))
-    return path
-
-
-def searcher(root: Path, spec: StudySpec, **changes: Any) -> search.Searcher:
+def searcher(root: Path, spec: StudySpec, **changes: Any) -> Searcher:
     """A worker's part of a search, in this process."""
     workspace = Workspace(root / spec.study)
     workspace.create()
-    workspace.search.write_text(search.dump_definition(definition_of(spec)))
+    workspace.search.write_bytes(dump_definition(Definition.of(spec)))
     session = Session("session", os.getpid(), "digest", time.time(), (), options(**changes), True)
-    made = search.Searcher(Worker(workspace, session, WorkerId("session", 1, 1)))
-    made.runs.describe(primary="image_auroc")
-    return made
-
-
-def definition_of(spec: StudySpec) -> search.Definition:
-    assert spec.search is not None
-    report = dataclasses.replace(spec.report, baseline=spec.baseline)
-    return search.Definition(dataclasses.replace(spec, report=report), spec.rows(), spec.search)
+    return Searcher(Worker(workspace, session, WorkerId("session", 1, 1)), Journal(workspace))
 
 
 # --- the whole ----------------------------------------------------------------------------------
@@ -141,7 +133,6 @@ def test_a_repeated_search_computes_nothing_and_a_longer_one_goes_on(tmp_path: P
     run(tmp_path, make_spec(trials=1))
     before = log.read_text()
     assert run(tmp_path, make_spec(trials=1)).exit_code == 0
-    assert resume_study(tmp_path / "s", options(), view=PlainView(lambda _: None)).exit_code == 0
     assert log.read_text() == before
     first = [trial.params for trial in trials(tmp_path)]
     run(tmp_path, make_spec(trials=2))
@@ -178,7 +169,7 @@ def test_a_search_that_fails_everywhere_says_so(tmp_path: Path) -> None:
 def test_an_interrupted_search_continues_with_the_same_configurations(tmp_path: Path, log: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.ablate.running import test_search as t; "
-        "r = t.search.run_search(t.make_spec(trials=3, iterations=12), Path(sys.argv[1]), "
+        "r = t.run_search(t.make_spec(trials=3, iterations=12), Path(sys.argv[1]), "
         "t.options('steps', workers=2)); print(r.lines); sys.exit(r.exit_code)"
     )
     process = subprocess.Popen(
@@ -191,7 +182,7 @@ def test_an_interrupted_search_continues_with_the_same_configurations(tmp_path: 
     deadline = time.monotonic() + 20
     while len(fakes.notes(log, "step")) < 8 and time.monotonic() < deadline:
         time.sleep(0.05)
-    state = store.status(tmp_path / "s")
+    state = status(tmp_path / "s")
     assert state.search is not None
     assert (state.search.trials, state.search.running) == (3, 2)
     os.kill(int(fakes.notes(log, "ran")[0][1]), signal.SIGKILL)  # a worker: its trial goes on
@@ -218,7 +209,7 @@ def test_proposals_depend_on_what_is_known_and_nothing_else(tmp_path: Path) -> N
         part = searcher(tmp_path / name, make_spec(trials=3))
         held.append([part.hold() for _ in range(3)])
         assert part.hold() is Nothing.BUSY
-    first, second = ([h.params for h in each if isinstance(h, search.Held)] for each in held)
+    first, second = ([h.params for h in each if isinstance(h, Held)] for each in held)
     assert first == second
     assert len({params["tail.q"] for params in first}) == 3
 
@@ -226,11 +217,11 @@ def test_proposals_depend_on_what_is_known_and_nothing_else(tmp_path: Path) -> N
 def test_a_trial_whose_owner_is_gone_is_held_again(tmp_path: Path) -> None:
     part = searcher(tmp_path, make_spec(trials=2))
     first, second = part.hold(), part.hold()
-    assert isinstance(first, search.Held) and isinstance(second, search.Held)
+    assert isinstance(first, Held) and isinstance(second, Held)
     assert part.hold() is Nothing.BUSY
     first.lock.release()
     again = part.hold()
-    assert isinstance(again, search.Held)
+    assert isinstance(again, Held)
     assert (again.number, again.params) == (first.number, first.params)
 
 
@@ -238,19 +229,19 @@ def test_a_trial_that_was_never_fully_proposed_does_not_count(tmp_path: Path) ->
     part = searcher(tmp_path, make_spec(trials=1))
     part._study(0).ask()  # and then the worker died
     held = part.hold()
-    assert isinstance(held, search.Held)
+    assert isinstance(held, Held)
     assert held.number == 1
-    assert part.configurations.trials()[0].user_attrs["void"] is True
-    assert store.read_searched(part.configurations, 1).running == 1
+    assert part.configurations.all()[0].user_attrs["void"] is True
+    assert read_searched(part.configurations, 1).running == 1
 
 
 def test_settings_that_do_not_go_together_fail_by_name(tmp_path: Path) -> None:
     space = "    groups: [two, dense]\n    decoder.depth: [2, 8]"
     part = searcher(tmp_path, make_spec(trials=1, space=space))
-    held = search.Held(0, 0, {"groups": "dense", "decoder.depth": 2}, KernelLock(tmp_path / "x"))
+    held = Held(0, 0, {"groups": "dense", "decoder.depth": 2}, KernelLock(tmp_path / "x"))
     trial = part._study(0).ask(part.space)
     assert part.judge(dataclasses.replace(held, trial_id=trial._trial_id), fakes.quick) is None
-    (failed,) = part.configurations.trials()
+    (failed,) = part.configurations.all()
     assert failed.state.name == "FAIL"
     assert "do not go together" in failed.user_attrs["reason"]
 
@@ -266,22 +257,22 @@ def test_a_worker_judges_on_the_selection_split(tmp_path: Path) -> None:
 
     part = searcher(tmp_path, make_spec(trials=1))
     held = part.hold()
-    assert isinstance(held, search.Held)
+    assert isinstance(held, Held)
     assert part.judge(held, executor) is None
-    assert part.configurations.trials()[0].value == pytest.approx(0.4)
+    assert part.configurations.all()[0].value == pytest.approx(0.4)
 
 
 def test_dimensions_become_distributions() -> None:
-    assert search.distribution(Range(0.1, 1.0, log=True)) == FloatDistribution(0.1, 1.0, log=True)
-    assert search.distribution(Range(0.0, 1.0, step=0.25)) == FloatDistribution(0.0, 1.0, step=0.25)
-    assert search.distribution(Range(2, 8, step=2, integer=True)) == IntDistribution(2, 8, step=2)
+    assert distribution(Range(0.1, 1.0, log=True)) == FloatDistribution(0.1, 1.0, log=True)
+    assert distribution(Range(0.0, 1.0, step=0.25)) == FloatDistribution(0.0, 1.0, step=0.25)
+    assert distribution(Range(2, 8, step=2, integer=True)) == IntDistribution(2, 8, step=2)
     schedule = {"from": 1.0, "to": 0.1}
     choices = Choices((0.1, schedule, "row"))
-    assert search.distribution(choices) == CategoricalDistribution([0.1, json.dumps(schedule), "row"])
+    assert distribution(choices) == CategoricalDistribution([0.1, json.dumps(schedule), "row"])
     config = make_spec().search
     assert config is not None
     config = dataclasses.replace(config, space={"tail.q": choices})
-    assert search.values_of(config, {"tail.q": json.dumps(schedule)}) == {"tail.q": schedule}
+    assert values_of(config, {"tail.q": json.dumps(schedule)}) == {"tail.q": schedule}
 
 
 @pytest.mark.parametrize(
@@ -298,7 +289,7 @@ def test_dimensions_become_distributions() -> None:
 def test_the_baseline_is_tried_first_where_the_space_holds_it(
     space: str, expected: dict[str, Any] | None
 ) -> None:
-    assert search.baseline_params(definition_of(make_spec(space=space))) == expected
+    assert Definition.of(make_spec(space=space)).baseline_params == expected
 
 
 # --- pruning ------------------------------------------------------------------------------------
@@ -321,12 +312,12 @@ def test_wilcoxon_pruning_stops_what_cannot_win(tmp_path: Path) -> None:
 
     for _ in range(2):
         held = part.hold()
-        assert isinstance(held, search.Held)
+        assert isinstance(held, Held)
         with held.lock:
             part.judge(held, executor)
-    assert [trial.state.name for trial in part.configurations.trials()] == ["COMPLETE", "PRUNED"]
+    assert [trial.state.name for trial in part.configurations.all()] == ["COMPLETE", "PRUNED"]
     assert Counter(ran)[0.1] == 8
-    assert len(ran) == 8 + search.PRUNE_RUNS
+    assert len(ran) == 8 + PRUNE_RUNS
 
 
 # --- the definition -----------------------------------------------------------------------------
@@ -336,8 +327,8 @@ def test_a_definition_survives_its_file(tmp_path: Path) -> None:
     space = "    tail.q: {low: 0.05, high: 0.95, log: true}\n    tail.direction: [vertical, both]"
     spec = make_spec(space=space)
     workspace = Workspace(tmp_path)
-    workspace.search.write_text(search.dump_definition(definition_of(spec)))
-    again = search.load_definition(workspace)
+    workspace.search.write_bytes(dump_definition(Definition.of(spec)))
+    again = load_definition(workspace)
     assert again.search == spec.search
     assert again.baseline.variant == spec.baseline
     assert again.spec.data == spec.data
@@ -345,4 +336,4 @@ def test_a_definition_survives_its_file(tmp_path: Path) -> None:
     assert again.spec.config(q) == spec.config(q)
     workspace.search.write_text("{}")
     with pytest.raises(StorageError, match="damaged, or written by another version"):
-        search.load_definition(workspace)
+        load_definition(workspace)

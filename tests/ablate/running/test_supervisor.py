@@ -15,28 +15,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from ablate.running import progress, store
+from ablate.running import progress
+from ablate.running.clean import clean
 from ablate.running.folder import Workspace
-from ablate.running.ledger import Ledger
 from ablate.running.locks import locked
-from ablate.running.session import new_session, open_session
-from ablate.running.supervisor import Result, RunOptions, resume_study, run_study
+from ablate.running.session import RunOptions, new_session, open_session
+from ablate.running.status import status
+from ablate.running.supervisor import Result, run_study
 from model.errors import DataError, StorageError, UserError
 from tests.ablate import runner_fakes as fakes
+from tests.ablate.running.studies import PATIENCE, open_ledger, wait_for
 
-
-@pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the fakes take notes."""
-    path = tmp_path / "log"
-    monkeypatch.setenv("FAKE_LOG", str(path))
-    return path
+STEPS = 200
+"""Of a run that shall not be over before something happens to it."""
 
 
 def options(executor: str = "behave", **changes: object) -> RunOptions:
@@ -64,12 +60,9 @@ def supervisor(
     )
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Poll until ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+def at_work(log: Path) -> int:
+    """Runs of which a first step is done, hence checkpointed or about to be."""
+    return len({key for key, _ in fakes.notes(log, "step")})
 
 
 def alive(pid: int) -> bool:
@@ -102,7 +95,7 @@ def test_four_workers_run_thirty_runs_exactly_once(tmp_path: Path, log: Path) ->
 @pytest.mark.slow
 def test_two_supervisors_share_a_study(tmp_path: Path, log: Path) -> None:
     both = [supervisor(tmp_path, "steps", 2, "base,b,c", 4, 3) for _ in range(2)]
-    texts = [process.communicate(timeout=60)[0] for process in both]
+    texts = [process.communicate(timeout=PATIENCE)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], texts
     ran = fakes.notes(log, "ran")
     assert len(ran) == len({key for key, _ in ran}) == 12
@@ -111,9 +104,8 @@ def test_two_supervisors_share_a_study(tmp_path: Path, log: Path) -> None:
 
 def test_finished_runs_are_not_repeated(tmp_path: Path, log: Path) -> None:
     assert "1 left" in run(tmp_path, "base", "b", max_runs=1).lines[0]
-    result = resume_study(tmp_path / "study", options(), view=progress.PlainView(lambda _: None))
-    assert result.exit_code == 0
-    assert run(tmp_path, "base", "b").exit_code == 0
+    for _ in range(2):
+        assert run(tmp_path, "base", "b").exit_code == 0
     assert len(fakes.notes(log, "ran")) == 2
 
 
@@ -172,7 +164,7 @@ def test_workers_that_cannot_work_are_not_started_for_ever(tmp_path: Path, log: 
     with pytest.raises(UserError, match=r"a worker cannot work.*no attribute 'nothing'"):
         run(tmp_path, executor="nothing")
     assert not log.exists()
-    assert store.status(tmp_path / "study").counts == {"waiting": 1}
+    assert status(tmp_path / "study").counts == {"waiting": 1}
 
 
 def test_another_plan_may_not_be_run_at_the_same_time(tmp_path: Path) -> None:
@@ -190,7 +182,7 @@ def test_studies_of_one_root_share_runs_also_at_the_same_time(tmp_path: Path, lo
     plan = fakes.make_fake_plan(("base", "b"), 2, study="other")
     assert {r.key for r in plan.runs} == {r.key for r in fakes.make_fake_plan(("base", "b"), 2).runs}
     result = run_study(plan, tmp_path, options("steps"), view=progress.PlainView(lambda _: None))
-    assert first.wait(30) == 0
+    assert first.wait(PATIENCE) == 0
     ran = fakes.notes(log, "ran")
     assert len(ran) == len({key for key, _ in ran}) == 4
     assert result.state.finished == 4
@@ -203,21 +195,21 @@ def test_studies_of_one_root_share_runs_also_at_the_same_time(tmp_path: Path, lo
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.slow
 def test_a_signal_checkpoints_and_a_rerun_continues(tmp_path: Path, log: Path, number: int) -> None:
-    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
-    wait_for(lambda: len(fakes.notes(log, "step")) > 6)
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, STEPS)
+    wait_for(lambda: at_work(log) == 2)
     process.send_signal(number)
-    text, _ = process.communicate(timeout=20)
+    text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, text
     assert "continue with: ablate resume" in text
-    state = store.status(tmp_path / "study")
+    state = status(tmp_path / "study")
     assert state.counts == {"interrupted": 2, "waiting": 1}
     assert len(list((tmp_path / "study" / ".attempts").glob("*/checkpoint.pt"))) == 2
 
-    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 25)
-    text, _ = again.communicate(timeout=30)
+    again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, STEPS)
+    text, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, text
     assert repeated(log) == {}
-    assert len(fakes.notes(log, "step")) == 3 * 25
+    assert len(fakes.notes(log, "step")) == 3 * STEPS
     assert len(fakes.notes(log, "ran")) == 3 + 2
 
 
@@ -225,14 +217,16 @@ def test_the_second_signal_kills_at_once(tmp_path: Path, log: Path) -> None:
     process = supervisor(tmp_path, "behave", 1, "stubborn", 1, 1)
     wait_for(lambda: fakes.notes(log, "ran"))
     process.send_signal(signal.SIGINT)
-    time.sleep(0.6)
+    assert process.stdout is not None
+    heard = iter(process.stdout.readline, "")
+    assert any("once more kills at once" in line for line in heard)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=10)
+    text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, text
     ((_, pid),) = fakes.notes(log, "ran")
     assert not alive(int(pid))
-    assert store.status(tmp_path / "study").counts == {"interrupted": 1}
+    assert status(tmp_path / "study").counts == {"interrupted": 1}
 
 
 @pytest.mark.slow
@@ -240,14 +234,14 @@ def test_a_killed_worker_is_replaced_and_its_run_continued(tmp_path: Path, log: 
     process = supervisor(tmp_path, "steps", 2, "base,b", 2, 30)
     wait_for(lambda: len(fakes.notes(log, "step")) > 6)
     os.kill(int(fakes.notes(log, "ran")[0][1]), signal.SIGKILL)
-    text, _ = process.communicate(timeout=40)
+    text, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, text
     assert "SIGKILL" in text
     assert "it is tried again" in text
     assert len(fakes.notes(log, "ran")) == 4 + 1
     assert all(count == 2 for count in repeated(log).values())
     assert len(repeated(log)) <= 1  # the step between its note and its checkpoint, at most
-    ledger = Ledger(Workspace(tmp_path / "study"), "study")
+    ledger = open_ledger(Workspace(tmp_path / "study"))
     assert Counter(t.state.name for t in ledger.trials()) == {"COMPLETE": 4, "FAIL": 1}
 
 
@@ -257,11 +251,11 @@ def test_workers_stop_when_their_supervisor_is_killed(tmp_path: Path, log: Path)
     wait_for(lambda: len({pid for _, pid in fakes.notes(log, "ran")}) == 2)
     pids = [int(pid) for _, pid in fakes.notes(log, "ran")]
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     wait_for(lambda: not any(alive(pid) for pid in pids))
-    assert set(store.status(tmp_path / "study").counts) <= {"interrupted", "waiting"}
+    assert set(status(tmp_path / "study").counts) <= {"interrupted", "waiting"}
     again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
-    text, _ = again.communicate(timeout=40)
+    text, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, text
     assert repeated(log) == {}
 
@@ -272,12 +266,12 @@ def test_after_everything_was_killed_the_study_goes_on(tmp_path: Path, log: Path
     wait_for(lambda: len({pid for _, pid in fakes.notes(log, "ran")}) == 2)
     for pid in [process.pid, *(int(pid) for _, pid in fakes.notes(log, "ran"))]:
         os.kill(pid, signal.SIGKILL)
-    process.communicate(timeout=10)
-    wait_for(lambda: store.status(tmp_path / "study").counts == {"lost": 2, "waiting": 1})
-    litter = store.clean(tmp_path / "study")
+    process.communicate(timeout=PATIENCE)
+    wait_for(lambda: status(tmp_path / "study").counts == {"lost": 2, "waiting": 1})
+    litter = clean(tmp_path / "study")
     assert {item.why for item in litter} == {"its supervisor is gone"}
     again = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
-    text, _ = again.communicate(timeout=40)
+    text, _ = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, text
     assert "3 of 3 runs done" in text
     assert len(repeated(log)) <= 2
@@ -291,7 +285,7 @@ def test_another_process_sees_the_study_run(tmp_path: Path, log: Path) -> None:
     try:
         wait_for(lambda: len(fakes.notes(log, "step")) > 20)
         time.sleep(0.4)
-        state = store.status(tmp_path / "study")
+        state = status(tmp_path / "study")
         assert state.counts == {"running": 2, "waiting": 1}
         assert state.sessions == (process.pid,)
         assert state.workers == 2
@@ -302,14 +296,14 @@ def test_another_process_sees_the_study_run(tmp_path: Path, log: Path) -> None:
             assert watched.note.startswith("loss ")
             assert watched.seconds is not None
         json.dumps(state.as_dict())
-        assert store.clean(tmp_path / "study", dry=False, interrupted=True) == []
+        assert clean(tmp_path / "study", dry=False, interrupted=True) == []
         screen = Console(file=io.StringIO(), width=120)
         screen.print(progress.render(state))
         shown = screen.file.getvalue()  # type: ignore[attr-defined]
         assert "study" in shown and "base, seed 0" in shown and "/60" in shown
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.usefixtures("log")
@@ -334,40 +328,9 @@ def test_json_output_is_one_object_per_line(tmp_path: Path) -> None:
     assert (ended["variant"], ended["seed"], ended["state"]) == ("base", 0, "done")
 
 
-def test_the_view_fits_the_output() -> None:
-    assert isinstance(progress.make_view(Console(file=io.StringIO())), progress.PlainView)
-    assert isinstance(progress.make_view(Console(file=io.StringIO()), as_json=True), progress.JsonView)
-    terminal = progress.make_view(Console(file=io.StringIO(), force_terminal=True))
-    terminal.close()
-    assert isinstance(terminal, progress.LiveView)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "?"), (0.4, "0 s"), (59.6, "1 min 0 s"), (184, "3 min 4 s"), (7500, "2 h 5 min")],
-)
-def test_durations_read_well(seconds: float | None, text: str) -> None:
-    assert progress.duration(seconds) == text
-
-
-def test_eta_counts_what_is_left() -> None:
-    def status_of(*runs: store.RunStatus, workers: int = 1) -> float | None:
-        return store._eta(runs, workers)
-
-    def one(state: str, **values: object) -> store.RunStatus:
-        return store.RunStatus("k", "v", 0, None, state, **values)  # type: ignore[arg-type]
-
-    done = one("done", seconds=10.0)
-    assert status_of(one("waiting")) is None
-    assert status_of(done, one("waiting"), one("waiting"), workers=2) == pytest.approx(10.0)
-    assert status_of(one("running", seconds=4.0, done=1, total=4)) == pytest.approx(12.0)
-    assert status_of(done, one("running", seconds=4.0)) == pytest.approx(6.0)
-    assert status_of(done, one("failed")) == 0.0
-
-
 def test_a_locked_study_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace(tmp_path / "study")
     workspace.create()
-    monkeypatch.setattr("ablate.running.supervisor.locked", lambda path: locked(path, timeout=0.1))
+    monkeypatch.setattr("ablate.running.session.locked", lambda path: locked(path, timeout=0.1))
     with locked(workspace.lock), pytest.raises(StorageError, match="locked by another process"):
         run(tmp_path)

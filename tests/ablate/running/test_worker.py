@@ -6,39 +6,28 @@ import csv
 import errno
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ablate.running import provenance
-from ablate.running.folder import StoredPlan, Workspace, encode_plan, read_json, write_plan
-from ablate.running.ledger import Attempt, Ledger, WorkerId
-from ablate.running.session import Exit, RunOptions, Session, load_session, new_session, open_session
-from ablate.running.supervisor import death, worker_environment
-from ablate.running.worker import Worker, classify, load_function, redirected
+from ablate.running.attempt import Attempt
+from ablate.running.ledger import Ledger
+from ablate.running.recorded import StoredPlan
+from ablate.running.session import RunOptions, Session, WorkerId
+from ablate.running.worker import Ending, Worker, classify
 from model.errors import ConfigError, DataError, DivergedError, StorageError
+from model.files import read_json
 from tests.ablate import runner_fakes as fakes
-
-
-@pytest.fixture(autouse=True)
-def _log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
+from tests.ablate.running.studies import open_study
 
 
 def make_worker(
     root: Path, variant: str = "base", *, executor: str = "behave", **options: Any
 ) -> tuple[Worker, StoredPlan, Ledger]:
     """A worker on a planned study of one run."""
-    text, plan = encode_plan(fakes.make_fake_plan((variant,), iterations=options.pop("iterations", 10)))
-    workspace = Workspace(root / "study")
-    workspace.create()
-    write_plan(workspace, text)
-    ledger = Ledger(workspace, plan.study)
-    ledger.describe(primary=plan.primary)
-    ledger.plan(plan)
+    made = fakes.make_fake_plan((variant,), iterations=options.pop("iterations", 10))
+    workspace, plan, ledger = open_study(root, made)
     chosen = RunOptions(executor=f"tests.ablate.runner_fakes:{executor}", **options)
     session = Session("session", os.getpid(), plan.digest, 0.0, ("ablate", "run", "s.yaml"), chosen)
     return Worker(workspace, session, WorkerId("session", 1, 1)), plan, ledger
@@ -59,7 +48,7 @@ def make_worker(
 )
 def test_a_failed_run_has_a_name_and_a_reason(tmp_path: Path, variant: str, kind: str, reason: str) -> None:
     worker, plan, ledger = make_worker(tmp_path, variant)
-    assert worker.work(plan.runs, ledger) is Exit.RECYCLE
+    assert worker.work(plan.runs, ledger) is Ending.FAILED
     (trial,) = ledger.trials()
     assert trial.state.name == "FAIL"
     assert trial.user_attrs["kind"] == kind
@@ -68,7 +57,7 @@ def test_a_failed_run_has_a_name_and_a_reason(tmp_path: Path, variant: str, kind
     assert not worker.workspace.committed(plan.runs[0].key)
     log = worker.workspace.log(plan.runs[0].key).read_text()
     assert "Traceback" in log
-    assert worker.work(plan.runs, ledger) is Exit.DONE
+    assert worker.work(plan.runs, ledger) is Ending.DONE
 
 
 def test_a_diverged_attempt_is_thrown_away_and_others_are_kept(tmp_path: Path) -> None:
@@ -81,7 +70,7 @@ def test_a_diverged_attempt_is_thrown_away_and_others_are_kept(tmp_path: Path) -
 def test_a_committed_run_documents_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "hunter2")
     worker, plan, ledger = make_worker(tmp_path)
-    assert worker.work(plan.runs, ledger) is Exit.DONE
+    assert worker.work(plan.runs, ledger) is Ending.DONE
     folder = worker.workspace.run_dir(plan.runs[0].key)
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json", "metrics.csv", "provenance.json",
@@ -103,14 +92,13 @@ def test_a_committed_run_documents_itself(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_the_executor_recorded_is_kept(tmp_path: Path) -> None:
     def executor(run: Any, folder: Path, _: Any) -> None:
-        (folder / "provenance.json").write_text('{"data": "abc"}')
-        (folder / "timings.json").write_text('{"train": 3.0}')
+        (folder / "provenance.json").write_text('{"data": "abc", "timings": {"train": 3.0}}')
         fakes.write_metrics(run, folder, 0.5)
 
     worker, plan, ledger = make_worker(tmp_path)
-    attempt = ledger.claim(plan.runs, worker.id)
+    attempt = ledger.take(plan.runs, worker.id)
     assert isinstance(attempt, Attempt)
-    assert worker.compute(attempt, executor, ledger) is None
+    assert worker.compute(attempt, executor, ledger) is Ending.DONE
     found = read_json(worker.workspace.run_dir(plan.runs[0].key) / "provenance.json")
     assert found is not None
     assert found["data"] == "abc"
@@ -120,7 +108,7 @@ def test_what_the_executor_recorded_is_kept(tmp_path: Path) -> None:
 
 def test_a_run_that_takes_too_long_stops_with_its_checkpoint(tmp_path: Path) -> None:
     worker, plan, ledger = make_worker(tmp_path, executor="steps", timeout=0.1, iterations=500)
-    assert worker.work(plan.runs, ledger) is Exit.RECYCLE
+    assert worker.work(plan.runs, ledger) is Ending.FAILED
     (trial,) = ledger.trials()
     assert (trial.user_attrs["kind"], trial.user_attrs["reason"]) == (
         "timeout",
@@ -131,12 +119,12 @@ def test_a_run_that_takes_too_long_stops_with_its_checkpoint(tmp_path: Path) -> 
 
 def test_fail_fast_ends_the_worker(tmp_path: Path) -> None:
     worker, plan, ledger = make_worker(tmp_path, "raises", fail_fast=True)
-    assert worker.work(plan.runs, ledger) is Exit.DONE
+    assert worker.work(plan.runs, ledger) is Ending.DONE
 
 
 def test_a_run_without_any_defined_score_is_a_result(tmp_path: Path) -> None:
     worker, plan, ledger = make_worker(tmp_path, "undefined")
-    assert worker.work(plan.runs, ledger) is Exit.DONE
+    assert worker.work(plan.runs, ledger) is Ending.DONE
     (trial,) = ledger.trials()
     assert trial.value == -float("inf")
     with (worker.workspace.run_dir(plan.runs[0].key) / "metrics.csv").open() as stream:
@@ -157,7 +145,7 @@ def test_a_full_disk_when_recording_stops_the_worker_not_the_run(
     monkeypatch.undo()
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
     other = Worker(worker.workspace, worker.session, WorkerId("later", 1, 1))
-    assert other.work(plan.runs, ledger) is Exit.DONE
+    assert other.work(plan.runs, ledger) is Ending.DONE
     assert worker.workspace.committed(plan.runs[0].key)
 
 
@@ -167,18 +155,6 @@ def test_a_device_that_is_not_there_stops_the_worker_and_fails_no_run(tmp_path: 
     with pytest.raises(ConfigError, match="torch cannot use 'nonsense'"):
         worker.work(plan.runs, ledger)
     assert [trial.state.name for trial in ledger.trials()] == ["WAITING"]
-
-
-def test_everything_printed_goes_to_the_log_and_back(tmp_path: Path, capfd: Any) -> None:
-    with redirected(tmp_path / "logs" / "a.log", "title"):
-        print("from python", flush=True)
-        os.write(2, b"from C\n")
-        subprocess.run([sys.executable, "-c", "print('from a child')"], check=True)
-    print("after")
-    text = (tmp_path / "logs" / "a.log").read_text()
-    assert all(f"from {who}" in text for who in ("python", "C", "a child"))
-    assert "title" in text
-    assert capfd.readouterr().out == "after\n"
 
 
 def test_causes_are_looked_through() -> None:
@@ -192,63 +168,3 @@ def test_causes_are_looked_through() -> None:
     full.__cause__ = OSError(errno.EDQUOT, "quota")
     assert classify(full).kind == "disk"
     assert len(classify(ValueError("x" * 1000)).reason) < 320
-
-
-def test_options_reach_the_workers(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    options = RunOptions(workers=3, gpus=("0", "1"), timeout=5.0, max_runs=2)
-    session = new_session("digest", options)
-    with open_session(workspace, session):
-        assert load_session(workspace, session.id) == session
-    with pytest.raises(StorageError, match="no such session"):
-        load_session(workspace, "other")
-
-
-def test_workers_share_threads_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablate.running.supervisor.available_cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    environment = worker_environment(3, 3, ("0", "1"))
-    assert environment["OMP_NUM_THREADS"] == "2"
-    assert environment["CUDA_VISIBLE_DEVICES"] == "0"
-    assert worker_environment(0, 3, ())["OMP_NUM_THREADS"] == "8"
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert worker_environment(1, 3, ())["OMP_NUM_THREADS"] == "5"
-
-
-def test_deaths_have_names() -> None:
-    assert "SIGKILL" in death(-9)
-    assert "out of memory" in death(-9)
-    assert "SIGSEGV" in death(-11)
-    assert death(3) == "worker died (exit status 3)"
-
-
-def test_a_function_is_found_by_name() -> None:
-    assert load_function("tests.ablate.runner_fakes:quick") is fakes.quick
-
-
-def test_code_outside_a_checkout_has_no_commit(tmp_path: Path) -> None:
-    (tmp_path / "__init__.py").touch()
-    assert provenance.code_state(tmp_path) is None
-
-
-def test_a_checkout_is_identified_by_commit_and_difference(tmp_path: Path) -> None:
-    def git(*arguments: str) -> None:
-        identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
-
-    module = tmp_path / "__init__.py"
-    module.write_text("a = 1\n")
-    git("init")
-    git("add", ".")
-    git("commit", "-m", "first")
-    clean = provenance.code_state(tmp_path)
-    assert clean is not None
-    assert (clean["dirty"], clean["diff"]) == (False, None)
-    assert len(clean["commit"]) == 40
-    module.write_text("a = 2\n")
-    dirty = provenance.code_state(tmp_path)
-    module.write_text("a = 3\n")
-    other = provenance.code_state(tmp_path)
-    assert dirty is not None and other is not None
-    assert dirty["dirty"] and dirty["commit"] == clean["commit"]
-    assert dirty["diff"] != other["diff"]

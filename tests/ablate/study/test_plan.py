@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ablate.study import settings as fields
 from ablate.study.plan import Plan, Run, Sources, make_plan, plan_lines, run_key, total_seconds
-from ablate.study.spec import parse_spec
+from ablate.study.reading import parse_spec
 from model.canonical import canonical
 from model.config import ModelConfig, build_config, dump_config
 from model.errors import ConfigError

@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ablate.study import settings as fields
 from ablate.study.claims import METRICS, Claim
 from ablate.study.located import parse_yaml
+from ablate.study.reading import load_recorded, load_spec, parse_spec
 from ablate.study.resolved import plot, resolve, schedules
 from ablate.study.schema import study_schema
-from ablate.study.spec import Choices, Range, StudySpec, load_spec, parse_spec, smoke
+from ablate.study.spec import Choices, Invocation, Range, StudySpec, smoke
 from model.config import ModelConfig, Schedule, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
 from model.presets import PRESETS
 
-STUDIES = sorted((Path(__file__).parents[3] / "studies").glob("*.yaml"))
+ROOT = Path(__file__).parents[3]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+PUBLISHED = sorted(path.parent for path in (ROOT / "results").glob("*/spec.yaml"))
 
 STUDY = """\
 study: directional-tail
@@ -384,14 +389,34 @@ def test_a_mistaken_override_is_refused(override: str, message: str) -> None:
     assert error_of(STUDY, override) == message
 
 
-def test_overrides_and_smoke_are_recorded_with_the_text() -> None:
-    spec = smoke(parse(STUDY, "seeds=3", 'base.preset="pocket"'))
-    again = parse(spec.text)
+def test_what_was_asked_beside_the_file_is_kept_beside_it(tmp_path: Path) -> None:
+    spec = parse_spec(STUDY, Path("s.yaml"), ("seeds=3", 'base.preset="pocket"'), {}, smoke=True)
+    assert spec.text == STUDY
+    assert spec.invocation == Invocation(("seeds=3", 'base.preset="pocket"'), smoke=True)
+    assert spec == smoke(parse(STUDY, "seeds=3", 'base.preset="pocket"'))
+    (tmp_path / "spec.yaml").write_text(spec.text)
+    assert load_recorded(tmp_path).seeds == (0, 1)
+    (tmp_path / "invocation.json").write_text(spec.invocation.to_json())
+    again = load_recorded(tmp_path)
     assert (again.study, again.seeds, again.preset) == ("directional-tail-smoke", (0, 1), "pocket")
-    assert again == spec
-    assert spec.text.startswith(STUDY)
-    assert parse(parse(STUDY, "seeds=3").text).seeds == (0, 1, 2)
-    assert parse(parse(STUDY, "seeds=3").text, "seeds=1").seeds == (0,)
+    assert replace(again, path=spec.path) == spec
+
+
+@pytest.mark.parametrize("text", ["", "{}]", '{"overrides": "seeds=3"}', '{"smoke": true, "more": 1}'])
+def test_a_damaged_record_of_the_invocation_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(STUDY)
+    (tmp_path / "invocation.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"invocation\.json: cannot read how the study was started"):
+        load_recorded(tmp_path)
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+def test_published_studies_are_recorded_as_they_were_run(folder: Path) -> None:
+    spec = load_recorded(folder, env={"DATA": "unset", "MAGNETIC_TILE": "unset"})
+    assert spec.study == folder.name
+    seeds = set(pd.read_csv(folder / "runs.csv", usecols=["seed"])["seed"])
+    expected = spec.search.fresh_seeds if spec.search else spec.seeds
+    assert seeds == set(expected)
 
 
 def test_a_smoke_test_is_small_whatever_the_variants_say() -> None:
@@ -401,6 +426,13 @@ def test_a_smoke_test_is_small_whatever_the_variants_say() -> None:
 
 
 # --------------------------------------------------------------------- schema, show, studies
+
+
+def test_schedules_stay_whole_in_dotted_paths() -> None:
+    values = {"tail": {"q": {"from": 1, "to": 0.1}, "alpha": 0}, "groups": "two"}
+    flat = {"tail.q": {"from": 1, "to": 0.1}, "tail.alpha": 0, "groups": "two"}
+    assert fields.unnest(values, ModelConfig) == flat
+    assert fields.nest(flat) == values
 
 
 def test_the_paths_of_the_files_are_those_of_the_dataclasses() -> None:
@@ -462,7 +494,7 @@ def test_the_studies_that_come_along_load_and_say_what_they_ask(path: Path) -> N
 
 def test_reading_a_spec_needs_no_torch() -> None:
     code = (
-        "import sys; from ablate.study.spec import load_spec; import ablate.study.plan;"
+        "import sys; from ablate.study.reading import load_spec; import ablate.study.plan;"
         "import ablate.study.schema, ablate.cli.starter;"
         f"load_spec({str(STUDIES[0])!r}); assert 'torch' not in sys.modules, 'torch'"
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from model.data import hashing
 from model.data.config import DataConfig
-from model.data.dataset import Dataset, dataset_fingerprint, load_dataset
+from model.data.dataset import Dataset, load_dataset
 from model.data.samples import Sample
 from model.data.splits import halves, hold_out, ranked, subsample
 from model.errors import DataError, StorageError
@@ -50,14 +50,8 @@ def test_samples_are_sorted_and_split(root: Path, tmp_path: Path) -> None:
     assert {dataset.split_of(s) for s in dataset.train()} == {"train"}
     assert dataset.test(split="report") == dataset.test()
     assert dataset.test(split="selection") == ()
-    assert dataset.has_masks()
     with pytest.raises(DataError, match="did you mean 'cable'"):
         dataset.test("cabel")
-
-
-def test_settings(root: Path, tmp_path: Path) -> None:
-    assert load(root, tmp_path).model_categories() == (("bottle", "cable"),)
-    assert load(root, tmp_path, setting="per_category").model_categories() == (("bottle",), ("cable",))
 
 
 def test_half_is_stratified(root: Path, tmp_path: Path) -> None:
@@ -143,12 +137,10 @@ def test_fingerprint_follows_contents_not_place(root: Path, tmp_path: Path) -> N
     shutil.copytree(root, moved)
     again = load(moved, tmp_path / "cache2")
     assert again.fingerprint == first.fingerprint
-    assert dataset_fingerprint(first.config, tmp_path / "cache") == first.fingerprint
     # A category's own fingerprint does not depend on the others.
     alone = load(root, tmp_path / "cache", categories=("cable",))
     assert alone.fingerprints == {"cable": first.fingerprints["cable"]}
     assert alone.fingerprint == first.fingerprint_of(["cable"])
-    assert dataset_fingerprint(first.config, tmp_path / "cache", ["cable"]) == alone.fingerprint
 
 
 def edit_image(root: Path) -> None:

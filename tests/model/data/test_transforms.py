@@ -15,11 +15,20 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torchvision.transforms import v2
 
-from model.config import ImageConfig, ScoreConfig
+from ablate.running.one_run import thumbnail
+from model.config import ImageConfig, ModelConfig, ScoreConfig
 from model.data.images import image_size, open_image, open_mask
 from model.data.samples import Sample
-from model.data.transforms import IMAGENET_MEAN, IMAGENET_STD, load_image, load_mask, to_map_size
+from model.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    load_image,
+    load_mask,
+    to_map_size,
+    view_at_map_size,
+)
 from model.errors import DataError
+from model.ground_truth import grey_image
 from tests.model.data import layouts
 
 REFERENCE = Path(__file__).parents[2] / "data/preprocessing.safetensors"
@@ -67,6 +76,24 @@ def test_equals_torchvision(tmp_path: Path, resize: tuple[int, int], crop: tuple
     )(Image.open(path))
     assert ours.shape == (3, *crop)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [28, 17, 40])
+def test_what_is_shown_and_measured_is_what_the_network_sees(tmp_path: Path, side: int) -> None:
+    """Gallery, grey image of the strata and network input agree pixel for pixel, odd margins included."""
+    path = layouts.picture(tmp_path / "image.png", (61, 47))
+    config = ImageConfig(resize=(33, 35), crop=(28, 28))  # margins 2.5 and 3.5: to even, 2 and 4
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    seen = (load_image(path, config) * std + mean)[None]
+    seen = torch.nn.functional.interpolate(seen, size=(side, side), mode="bilinear")[0].permute(1, 2, 0)
+    view = view_at_map_size(open_image(path), config, side)
+    np.testing.assert_allclose(view, seen.numpy(), atol=1e-6)
+    shown = thumbnail(sample(path, None, 0), ModelConfig(image=config), side)
+    np.testing.assert_array_equal(shown, np.round(view * 255).astype(np.uint8))
+    np.testing.assert_array_equal(grey_image(sample(path, None, 0), config, side), view.mean(axis=2))
+    if side == 28:  # nothing is resampled: the pixels themselves
+        resized = np.asarray(Image.open(path).convert("RGB").resize((35, 33), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(shown, resized[2:30, 4:32])
 
 
 @pytest.mark.parametrize(("crop", "size"), [(28, 16), (30, 64), (392, 256), (33, 33), (100, 7)])

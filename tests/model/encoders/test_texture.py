@@ -12,11 +12,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from model.config import EncoderConfig
-from model.encoders.identity import describe, weights_fingerprint
+from model.encoders.build import build_encoder, describe, weights_fingerprint
+from model.encoders.identity import TEXTURE_CONSTANTS, constants_fingerprint
 from model.encoders.texture import POWER, TextureEncoder, halve, line_and_edge_filters, spread
 from model.encoders.texture_fit import bank, fit, main, whitening_matrix
-from model.encoders.texture_id import CONSTANTS, TEXTURE_FINGERPRINT, fingerprint_of
-from model.encoders.timm_vit import build_encoder
 from model.errors import ConfigError
 
 CONFIG = EncoderConfig(name="texture", pretrained=False, blocks=(0, 1, 2, 3))
@@ -137,7 +136,7 @@ def test_pooling_keeps_constants():
 
 
 def test_constants_are_the_fingerprinted_ones_and_can_be_fitted():
-    assert fingerprint_of(CONSTANTS.read_bytes()) == TEXTURE_FINGERPRINT == weights_fingerprint(CONFIG)
+    assert constants_fingerprint(TEXTURE_CONSTANTS.read_bytes()) == weights_fingerprint(CONFIG)
     small, again, other = fit(16, seed=0), fit(16, seed=0), fit(16, seed=1)
     assert torch.equal(small["whitening"], again["whitening"])
     assert not torch.allclose(small["mean"], other["mean"])
@@ -147,7 +146,7 @@ def test_constants_are_the_fingerprinted_ones_and_can_be_fitted():
 
 @pytest.mark.slow
 def test_the_shipped_constants_are_what_the_command_fits():
-    fitted, shipped = fit(), load_file(CONSTANTS)
+    fitted, shipped = fit(), load_file(TEXTURE_CONSTANTS)
     for name, value in shipped.items():
         # Another BLAS sums in another order, so not to the bit.
         torch.testing.assert_close(fitted[name], value, atol=1e-2, rtol=1e-2)

@@ -15,9 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from model.config import EncoderConfig
-from model.encoders.identity import describe, weights_fingerprint
+from model.encoders.build import build_encoder, describe, weights_fingerprint
 from model.encoders.timm_vit import (
-    build_encoder,
     convert_dinov2,
     read_state_dict,
     resample_position_embedding,

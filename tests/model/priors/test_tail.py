@@ -15,8 +15,8 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from model.config import TailConfig, build_config
-from model.priors.listing import TAIL
 from model.priors.tail import structure, tail_mask, tail_size
+from tests.model.priors.listing import TAIL
 
 STRUCTURES = ("box", "coherence")
 

@@ -11,8 +11,8 @@ from scipy.stats import binom
 from torch import Tensor
 
 from model.config import Schedule, TokenDropoutConfig, build_config
-from model.priors.listing import TOKEN_DROPOUT, Option
 from model.priors.token_dropout import TokenDropout, sample_mask, start_probability
+from tests.model.priors.listing import TOKEN_DROPOUT, Option
 
 PATTERNS = [
     ("token", "horizontal"),

@@ -1,0 +1,92 @@
+"""Commands for datasets, the features made of them, and published checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate.cli.arguments import Cache, Device, Sets, Smoke, SpecFile, cache_dir, load_study, torch_device
+
+
+def encode(
+    spec: SpecFile, sets: Sets = None, smoke: Smoke = False, device: Device = "auto", cache: Cache = None
+) -> None:
+    """Fill the feature cache that a study's runs will read, so that they start at once."""
+    from ablate.cli.printing import EncodingProgress, make_console
+    from ablate.running.one_run import prepare
+    from ablate.study.plan import make_plan
+
+    study, folder = load_study(spec, sets, smoke), cache_dir(cache)
+    made = make_plan(study, cache_dir=folder)
+    with EncodingProgress(make_console(), folder, torch_device(device)) as reporter:
+        prepare(made, reporter)
+    print(f"everything that {study.study} reads is in {folder}")
+
+
+def evaluate(
+    spec: SpecFile,
+    reference_checkpoint: Annotated[
+        Path, typer.Option(metavar="MODEL.pth", help="Weights in the published implementation's naming.")
+    ],
+    sets: Sets = None,
+    out: Annotated[Path | None, typer.Option(metavar="CSV", help="Write every metric, tidy.")] = None,
+    device: Device = "auto",
+    cache: Cache = None,
+) -> None:
+    """Score a trained checkpoint of the published implementation on a study's dataset."""
+    from ablate.cli.printing import EncodingProgress, make_console, print_metrics
+    from ablate.running.published import evaluate_checkpoint, tidy
+    from ablate.study.plan import make_plan
+
+    study, folder = load_study(spec, sets), cache_dir(cache)
+    run = make_plan(study, cache_dir=folder).runs[0]
+    console = make_console()
+    with EncodingProgress(console, folder, torch_device(device)) as reporter:
+        frame = evaluate_checkpoint(run, reference_checkpoint, reporter=reporter)
+    print_metrics(console, frame)
+    if out is not None:
+        from model.files import write_text
+
+        write_text(out, tidy(frame, study.study, reference_checkpoint).to_csv(index=False))
+        print(f"wrote {out}")
+
+
+def draw_stripes(
+    out: Annotated[Path, typer.Argument(help="Folder to write to, in MVTec layout.")],
+    spec: Annotated[
+        Path | None,
+        typer.Option(metavar="STUDY.yaml", help="Take its parameters.", show_default="the defaults"),
+    ] = None,
+) -> None:
+    """Draw the built-in dataset into a folder."""
+    from model.data.config import StripesConfig
+    from model.data.stripes import write_stripes
+
+    write_stripes(out, StripesConfig() if spec is None else load_study(spec, None).data.stripes)
+    print(f"wrote {out}")
+
+
+def check_data(
+    spec: SpecFile,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Contact sheet.", show_default="STUDY-data.png")
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Decode every image and mask: counts, strata, all that is wrong, and a contact sheet."""
+    from ablate.cli.printing import make_console, print_data, print_strata
+    from model.data.check import contact_sheet, count, count_strata, find_problems
+    from model.data.dataset import load_dataset
+    from model.ground_truth import strata_by_sample
+
+    study, folder, console = load_study(spec, None), cache_dir(cache), make_console()
+    dataset = load_dataset(study.data, cache_dir=folder)
+    problems = find_problems(dataset)
+    print_data(console, count(dataset), problems)
+    if any(problem.fatal for problem in problems):
+        raise typer.Exit(2)
+    strata_of = strata_by_sample(dataset, study.config(study.rows()[0].overrides), cache_dir=folder)
+    print_strata(console, count_strata(dataset, strata_of))
+    print(f"wrote {contact_sheet(dataset, out or Path(f'{study.study}-data.png'))}")

@@ -1,0 +1,116 @@
+"""Commands to begin with: a first study, editors, the installation, pictures of the priors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate.cli.arguments import Cache, Json, Results, cache_dir, init_options, load_study, write_new
+
+
+def priors(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the pictures.")],
+) -> None:
+    """Draw what each prior does: token masks, schedules, loss tails, attention weights."""
+    from ablate.report.figures.priors import draw_priors as draw
+
+    for path in draw(out):
+        print(path)
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="The study's name.")],
+    dataset: Annotated[str, typer.Option(help="Layout of the dataset; stripes is built in.")] = "stripes",
+    root: Annotated[str | None, typer.Option(help="Its folder; ${NAME} is kept as is.")] = None,
+    categories: Annotated[str, typer.Option(metavar="A,B", help="Categories.", show_default="all")] = "",
+    preset: Annotated[str, typer.Option(help="Starting point.")] = "dinomaly-base",
+    q: Annotated[str, typer.Option(metavar="Q,Q", help="Prior B: tail fractions.")] = "",
+    alpha: Annotated[str, typer.Option(metavar="A,A", help="Prior B: weights of direction.")] = "",
+    mask: Annotated[str, typer.Option(metavar="P,P", help="Prior A: segment, stripe, token, block.")] = "",
+    bias: Annotated[str, typer.Option(metavar="L,L", help="Prior C: attention bias strengths.")] = "",
+    schedule: Annotated[
+        str, typer.Option(metavar="S,S", help="Prior A2: constant, linear, cosine, exponential, step.")
+    ] = "constant",
+    seeds: Annotated[int, typer.Option(min=1, help="Replicates.")] = 5,
+    design: Annotated[str, typer.Option(help="one-at-a-time or grid.")] = "one-at-a-time",
+    per_category: Annotated[bool, typer.Option("--per-category", help="One model per category.")] = False,
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> None:
+    """Write a commented study to start from."""
+    from ablate.cli.starter import init_text
+
+    options = init_options(
+        name=name,
+        dataset=dataset,
+        root=root,
+        categories=categories,
+        preset=preset,
+        q=q,
+        alpha=alpha,
+        mask=mask,
+        bias=bias,
+        schedule=schedule,
+        seeds=seeds,
+        design=design,
+        per_category=per_category,
+    )
+    text = init_text(options)
+    if out is None:
+        print(text, end="")
+    else:
+        write_new(out, text, force=force)
+        print(f"wrote {out}; next: ablate plan {out}")
+
+
+def schema(
+    out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
+) -> None:
+    """Print the JSON schema of a spec, with which editors complete and check it.
+
+    Write it beside your studies and let their first line be:
+    # yaml-language-server: $schema=study.schema.json
+    """
+    import json
+
+    from ablate.study.schema import MODELINE, study_schema
+
+    text = json.dumps(study_schema(), indent=1) + "\n"
+    if out is None:
+        print(text, end="")
+    else:
+        write_new(out, text, force=True)
+        print(f"wrote {out}; first line of a study: {MODELINE.format(path=out)}")
+
+
+def doctor(
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[STUDY.yaml]", help="Whose encoder to look at.", show_default="the default one"
+        ),
+    ] = None,
+    as_json: Json = False,
+    results: Results = Path("results"),
+    cache: Cache = None,
+) -> None:
+    """Check versions, devices, disk and weights. Downloads nothing, changes nothing."""
+    from dataclasses import asdict
+
+    from ablate.cli.doctor import examine
+    from ablate.cli.printing import make_console, print_findings, print_json
+    from model.config import EncoderConfig
+
+    encoder = EncoderConfig()
+    if spec is not None:
+        study = load_study(spec, None)
+        encoder = study.config(study.rows()[0].overrides).encoder
+    findings = examine(cache_dir(cache), results, encoder)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        print_findings(make_console(), findings)
+    if any(finding.level == "problem" for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,129 @@
+"""The doors for people who import ``ablate``: a study in, its results and report out.
+
+The command line goes through the same doors. Everything slow is imported by the function that needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.study.reading import load_spec
+from ablate.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ablate.evidence.results import Results
+    from ablate.running.progress import View
+    from ablate.running.session import RunOptions
+    from ablate.running.supervisor import Result
+
+RESULTS = Path("results")
+"""Where studies keep their results, below the working directory."""
+
+
+def run_study(
+    study: StudySpec | Path | str,
+    results: Path | str = RESULTS,
+    *,
+    workers: int = 1,
+    max_runs: int | None = None,
+    timeout: float | None = None,
+    retries: int = 1,
+    retry_failed: bool = False,
+    fail_fast: bool = False,
+    device: str | None = None,
+    gpus: tuple[str, ...] = (),
+    cache: Path | str | None = None,
+    view: View | None = None,
+) -> Result:
+    """Run what is missing of a study or a search, and wait for it. Finished runs are never repeated.
+
+    Parameters
+    ----------
+    study: a spec, or the file to read it from.
+    results: results root; the study goes to ``results/<its name>``.
+    workers: runs at a time, each in a process of its own.
+    max_runs: start at most this many runs.
+    timeout: seconds after which a run is stopped and counts as failed.
+    retries: new attempts at a run whose worker died.
+    retry_failed: also run again what failed before.
+    fail_fast: stop at the first failed run.
+    device: what torch computes on (``cpu``, ``cuda``); None: a GPU if it sees one.
+    gpus: GPUs that workers take in turn, by number.
+    cache: folder of features and drawn datasets; None: the user's cache folder.
+    view: shows progress; None: plain lines on standard error.
+
+    Returns
+    -------
+    The outcome: ``exit_code`` (0: done, 1: some runs failed), closing ``lines`` and the study's ``state``.
+
+    Raises
+    ------
+    UserError: what stops the runs before they begin (spec, data, weights, results folder).
+    """
+    from ablate.running.folder import cache_folder
+    from ablate.running.session import RunOptions
+
+    options = RunOptions(
+        workers=workers,
+        max_runs=max_runs,
+        timeout=timeout,
+        retries=retries,
+        retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        device=device,
+        gpus=gpus,
+        cache_dir=str(cache_folder(cache)),
+    )
+    spec = study if isinstance(study, StudySpec) else load_spec(study)
+    return start(spec, Path(results), options, view)
+
+
+def start(spec: StudySpec, results: Path, options: RunOptions, view: View | None) -> Result:
+    """As :func:`run_study`, with the options as the runner takes them."""
+    if spec.search:
+        from ablate.running.search import run_search
+
+        return run_search(spec, results, options, view=view)
+    from ablate.running import supervisor
+    from ablate.running.folder import cache_folder
+    from ablate.study.plan import make_plan
+
+    plan = make_plan(spec, cache_dir=cache_folder(options.cache_dir))
+    return supervisor.run_study(plan, results, options, view=view)
+
+
+def gather(study: Path | str) -> Results:
+    """The records of a study's folder, finished or not: ``frame``, ``claims``, runs, warnings.
+
+    ``frame`` is tidy: one row per variant, seed, category, stratum and metric, value in [0, 1].
+
+    Raises
+    ------
+    StorageError: there is no such study, or nothing in it.
+    """
+    from ablate.evidence.gather import gather as read
+
+    return read(_brought_up_to_date(study))
+
+
+def make_report(study: Path | str) -> Path:
+    """Remake tables, figures and the page of a study's folder; returns the page's path.
+
+    Raises
+    ------
+    StorageError: there is no such study, or nothing in it.
+    """
+    from ablate.report.page import make_report as make
+
+    return make(_brought_up_to_date(study))
+
+
+def _brought_up_to_date(study: Path | str) -> Path:
+    """The folder, its frame holding every run that has finished."""
+    from ablate.running.frame import refresh_frame
+    from ablate.running.journal import quiet_optuna
+
+    quiet_optuna()
+    refresh_frame(Path(study))
+    return Path(study)

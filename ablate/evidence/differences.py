@@ -1,0 +1,257 @@
+"""Paired differences between variants, their families, and the best of a column.
+
+Values come in as fractions in [0, 1]; differences and their intervals go out in *points* (x 100).
+Seed x category pairs are described (win rate, count) and never treated as independent.
+Nothing but :mod:`ablate.evidence.judgement` decides with these: it knows the study's families.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+
+from ablate.evidence.stats import (
+    ALPHA,
+    NAN,
+    POINTS,
+    SAME,
+    SIGN_FLIP_FROM,
+    Estimate,
+    Floats,
+    interval,
+    minimum_detectable_effect,
+    paired_p,
+    seeds_needed,
+    sign_flip_test,
+    smallest_sign_flip_p,
+)
+from ablate.evidence.values import mean_by_seed, of_variant, seed_means
+
+Verdict = Literal["better", "worse", "equal", "undecided", "missing"]
+"""What the seeds say of a difference; for readers in :func:`ablate.report.words.verdict_text`."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant minus its baseline on one metric, paired by seed and category, in points."""
+
+    variant: str
+    baseline: str
+    metric: str
+    category: str | None
+    """One category, or None for the mean over ``categories``."""
+    estimate: Estimate
+    """Of the per-seed differences (points)."""
+    per_seed: tuple[float, ...]
+    """Points, in the order of ``seeds``."""
+    seeds: tuple[Any, ...]
+    categories: tuple[str, ...]
+    dropped: tuple[Any, ...]
+    """Seeds in which a pair is incomplete."""
+    pairs: int
+    """Seed x category pairs behind ``win_rate``."""
+    win_rate: float
+    """Share of the pairs that the variant wins; a tie is half a win."""
+    error_reduction: float
+    """Share of the baseline's error 1 - value that the variant removes."""
+    p: float
+    """Paired t-test, two-sided, unadjusted."""
+    p_sign_flip: float
+    """Exact sign-flip permutation test, two-sided; NaN below 6 and above 16 seeds."""
+    alpha: float = ALPHA
+    """Error level: of the interval, and of the family together."""
+    family: int = 1
+    """Comparisons that share it (Holm)."""
+    p_holm: float = NAN
+    """``p`` adjusted by Holm over the family."""
+
+    @property
+    def n(self) -> int:
+        """Paired seeds."""
+        return self.estimate.n
+
+    @property
+    def identical(self) -> bool:
+        """Whether all (two or more) seeds give the same difference: the seed replicates nothing."""
+        return self.n >= 2 and self.estimate.sd < SAME * POINTS
+
+    @property
+    def apart(self) -> bool:
+        """Whether the interval excludes 0, by itself (not adjusted for other comparisons)."""
+        return self.estimate.excludes_zero and not self.identical
+
+    @property
+    def verdict(self) -> Verdict:
+        """``better`` or ``worse`` after Holm; ``equal``: no seed differs; ``missing``: no pair yet;
+        else ``undecided``."""
+        if not self.n:
+            return "missing"
+        if self.identical:
+            return "equal" if abs(self.estimate.mean) < SAME * POINTS else "undecided"
+        if self.p_holm < self.alpha:
+            return "better" if self.estimate.mean > 0 else "worse"
+        return "undecided"
+
+    @property
+    def few_for_sign_flip(self) -> bool:
+        """Whether the seeds have an interval, but are too few for a sign-flip test."""
+        return 2 <= self.n < SIGN_FLIP_FROM
+
+    @property
+    def smallest_sign_flip_p(self) -> float:
+        """What the sign-flip test would say if all seeds agreed."""
+        return smallest_sign_flip_p(self.n)
+
+    @cached_property
+    def detectable(self) -> float:
+        """Smallest true difference (points) found with 80 % power at this n and this spread.
+
+        NaN without spread: seeds that all give the same say nothing of what another would give.
+        """
+        if self.identical:
+            return NAN
+        return minimum_detectable_effect(self.n, self.alpha / self.family) * self.estimate.sd
+
+    @cached_property
+    def seeds_needed(self) -> int | None:
+        """Seeds for 80 % power if the true difference and spread are the observed ones.
+
+        At Holm's first step, alpha / family, so that an undecided comparison always needs more seeds
+        than it has. None: undefined, or more than ``SEEDS_CAP``.
+        """
+        if self.n < 2 or self.identical:
+            return None
+        return seeds_needed(self.estimate.mean / self.estimate.sd, self.alpha / self.family)
+
+
+def difference(
+    matrix: pd.DataFrame,
+    variant: str,
+    baseline: str,
+    metric: str,
+    category: str | None = None,
+    *,
+    alpha: float = ALPHA,
+) -> Difference:
+    """Compare two variants on a :func:`~ablate.evidence.values.value_matrix`, using pairs only.
+
+    Categories that never form a pair are left out of the average; a seed counts if every remaining
+    category forms a pair in it.
+    """
+    ours, theirs = of_variant(matrix, variant), of_variant(matrix, baseline)
+    names = tuple(map(str, matrix.columns))
+    seeds = tuple(s for s in ours.index if s in theirs.index)
+    a: Floats = ours.to_numpy(dtype=np.float64)[ours.index.get_indexer(pd.Index(seeds))]
+    b: Floats = theirs.to_numpy(dtype=np.float64)[theirs.index.get_indexer(pd.Index(seeds))]
+    if category is not None:
+        chosen = [i for i, name in enumerate(names) if name == category]
+        a, b, names = a[:, chosen], b[:, chosen], tuple(names[i] for i in chosen)
+    means = mean_by_seed(a - b, seeds, names)
+    whole = np.ix_(np.isin(seeds, means.seeds), np.isin(names, means.categories))
+    a, b = a[whole], b[whole]
+    wins = np.where(np.abs(a - b) < SAME, 0.5, a > b)
+    error = float((1 - b).mean()) if b.size else NAN
+    gain = float((a - b).mean()) if b.size else NAN
+    p = paired_p(means.values)
+    return Difference(
+        variant=variant,
+        baseline=baseline,
+        metric=metric,
+        category=category,
+        estimate=interval(means.values, alpha).scaled(POINTS),
+        per_seed=tuple(v * POINTS for v in means.values),
+        seeds=means.seeds,
+        categories=means.categories,
+        dropped=means.dropped,
+        pairs=int(b.size),
+        win_rate=float(wins.mean()) if b.size else NAN,
+        error_reduction=gain / error if error > SAME else NAN,
+        p=p,
+        p_sign_flip=sign_flip_test(means.values),
+        p_holm=p,
+        alpha=alpha,
+    )
+
+
+def holm(differences: Iterable[Difference]) -> list[Difference]:
+    """The differences as one family: Holm-adjusted p, order kept.
+
+    A comparison that has no p yet still counts towards the family, as p = 1: otherwise the verdicts
+    of a half-finished study would be too easy, and change as it fills up.
+    """
+    family = list(differences)
+    if not family:
+        return []
+    raw = np.array([d.p for d in family])
+    adjusted = multipletests(np.nan_to_num(raw, nan=1.0), method="holm")[1]
+    return [
+        replace(d, family=len(family), p_holm=float(q) if np.isfinite(d.p) else NAN)
+        for d, q in zip(family, adjusted, strict=True)
+    ]
+
+
+def against_baseline(
+    matrix: pd.DataFrame,
+    variants: Sequence[str],
+    baseline: str,
+    metric: str,
+    category: str | None = None,
+    *,
+    alpha: float = ALPHA,
+    same_as: Mapping[str, str] | None = None,
+) -> list[Difference]:
+    """Every other variant minus ``baseline``, as one Holm family.
+
+    ``same_as`` names, for a variant that is another one's configuration under a second name, that
+    other one. Such rows share their runs: they repeat its result and do not count in the family.
+    """
+    copies = same_as or {}
+    distinct = [v for v in variants if v != baseline and v not in copies]
+    found = {
+        d.variant: d
+        for d in holm(difference(matrix, v, baseline, metric, category, alpha=alpha) for v in distinct)
+    }
+    for copy, original in copies.items():
+        if original in found:
+            found[copy] = replace(found[original], variant=copy)
+        elif copy in variants:
+            found[copy] = difference(matrix, copy, baseline, metric, category, alpha=alpha)
+    return [found[v] for v in variants if v in found]
+
+
+def best_group(
+    matrix: pd.DataFrame, variants: Sequence[str], category: str | None = None, *, alpha: float = ALPHA
+) -> set[str]:
+    """The best variant and all that cannot be told from it, or nobody if that is everybody.
+
+    "Cannot be told": the t-interval of the paired difference to the best includes 0, or there
+    are too few pairs for an interval. Bonferroni over the k - 1 comparisons: which one is best is seen
+    only afterwards, and the true best is left out only if some other beats it, which then happens in
+    less than ``alpha`` of all studies however many variants there are (unadjusted intervals mark noise
+    as best in half the columns of ten equal variants). Variants averaged over fewer categories than the
+    others do not compete.
+    """
+    parts = {v: of_variant(matrix, v) for v in variants}
+    if category is not None:
+        parts = {v: p.reindex(columns=[category]) for v, p in parts.items()}
+    means = {v: seed_means(p) for v, p in parts.items()}
+    widest = max((len(m.categories) for m in means.values()), default=0)
+    values = {
+        v: float(np.mean(m.values)) for v, m in means.items() if m.values and len(m.categories) == widest
+    }
+    if len(values) < 2:
+        return set()
+    best = max(values, key=lambda v: values[v])
+    group = {best}
+    for variant in values:
+        if variant == best:
+            continue
+        if not difference(matrix, best, variant, "", category, alpha=alpha / (len(values) - 1)).apart:
+            group.add(variant)
+    return set() if group == set(values) else group

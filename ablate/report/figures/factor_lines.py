@@ -1,0 +1,110 @@
+"""A metric over the levels of a factor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ablate.evidence.figure_data import FactorLine, FactorLines, factor_lines
+from ablate.evidence.judgement import Judgement
+from ablate.evidence.results import Results
+from ablate.report.figures.style import (
+    COLOURS,
+    COLUMN,
+    GREY,
+    LINES,
+    MARKERS,
+    Drawing,
+    legend_columns,
+    new_figure,
+    set_limits,
+    slug,
+)
+from ablate.report.words import level_text, metric_label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def drawings(judgement: Judgement) -> Iterator[Drawing]:
+    """One figure per factor with two or more levels."""
+    for data in factor_lines(judgement):
+        yield Drawing(
+            f"factor_{slug(data.factor)}",
+            f"{metric_label(data.metric)} over {data.factor}",
+            f"{_band(judgement.results)} Dashed: {data.baseline}.",
+            draw_factor(data),
+        )
+
+
+def _band(results: Results) -> str:
+    if len(results.seeds) < 2:
+        return "One seed: no intervals."
+    return f"Bands and bars: {results.coverage} t-interval over seeds; dots: seeds."
+
+
+def draw_factor(data: FactorLines) -> Figure:
+    """A metric over one factor's levels, with intervals, seeds and the baseline's band."""
+    figure = new_figure(COLUMN, 2.2)
+    ax = figure.subplots()
+    levels = list(dict.fromkeys(p.level for line in data.lines for p in line.points))
+    place = _positions(levels)
+    seeds = [v for line in data.lines for p in line.points for v in p.per_seed]
+    set_limits(ax.set_ylim, seeds, [p.estimate for line in data.lines for p in line.points])
+    if data.reference.n:
+        if math.isfinite(data.reference.low):
+            ax.axhspan(data.reference.low, data.reference.high, color=GREY, alpha=0.14, lw=0)
+        ax.axhline(data.reference.mean, color=GREY, lw=1, ls=(0, (4, 2)), label=data.baseline)
+    count = len(data.lines)
+    for i, line in enumerate(data.lines):
+        colour, marker, dash = COLOURS[i % 8], MARKERS[i % 8], LINES[i % 4]
+        points = [p for p in line.points if p.estimate.n]
+        x = np.array([place[p.level] for p in points])
+        # Side by side, or the lines' seeds would hide each other.
+        x = x + (i - (count - 1) / 2) * 0.04 * (max(place.values()) - min(place.values())) / max(count, 4)
+        mean = [p.estimate.mean for p in points]
+        if all(math.isfinite(p.estimate.low) for p in points):
+            low, high = [p.estimate.low for p in points], [p.estimate.high for p in points]
+            if count == 1:
+                ax.fill_between(x, low, high, color=colour, alpha=0.18, lw=0)
+            else:
+                error = [np.subtract(mean, low), np.subtract(high, mean)]
+                ax.errorbar(x, mean, error, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.7)
+        for at, p in zip(x, points, strict=True):
+            ax.plot([at] * len(p.per_seed), p.per_seed, ".", color=colour, ms=3, alpha=0.45, mew=0)
+        ax.plot(x, mean, color=colour, marker=marker, ls=dash, label=_label(line) or "mean over seeds")
+    ax.set_xticks([place[level] for level in levels], [level_text(level) for level in levels])
+    ax.minorticks_off()
+    ax.margins(x=0.07)
+    ax.set_xlabel(data.factor)
+    ax.set_ylabel(f"{metric_label(data.metric)} (%)")
+    ax.grid(axis="y")
+    handles, labels = ax.get_legend_handles_labels()
+    ncols = legend_columns(figure, labels, COLUMN)
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=ncols, columnspacing=1.2, handlelength=2.4
+    )
+    return figure
+
+
+def _label(line: FactorLine) -> str:
+    """The named variant and the levels held; empty for a study of one factor."""
+    held = [f"{factor} = {level_text(level)}" for factor, level in line.held]
+    return ", ".join(part for part in (line.named, *held) if part)
+
+
+def _positions(levels: Sequence[Any]) -> dict[Any, float]:
+    """Where levels lie on the axis: to scale where that leaves room for their labels, else evenly."""
+    even = {level: float(i) for i, level in enumerate(levels)}
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in levels) or len(levels) < 2:
+        return even
+    values = np.array([float(v) for v in levels])
+    if (values > 0).all() and values.max() / values.min() >= 8:
+        values = np.log(values)
+    gaps = np.diff(np.sort(values))
+    if gaps.min() < 0.12 * np.ptp(values):
+        return even
+    return {level: float(x) for level, x in zip(levels, values, strict=True)}

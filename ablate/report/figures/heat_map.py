@@ -1,0 +1,76 @@
+"""Differences to the baseline over two crossed factors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ablate.evidence.figure_data import HeatMap, heat_maps
+from ablate.evidence.judgement import Judgement
+from ablate.report.figures.style import COLUMN, GREY, PAGE, Drawing, new_figure, slug
+from ablate.report.words import DASH, fixed, interval_text, level_text, metric_label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def drawings(judgement: Judgement) -> Iterator[Drawing]:
+    """One map per named variant where exactly two factors are crossed."""
+    for data in heat_maps(judgement):
+        yield Drawing(
+            "_".join(["heatmap", *([slug(data.title)] if data.title else [])]),
+            f"{data.row_factor} × {data.column_factor}" + (f" ({data.title})" if data.title else ""),
+            f"Paired difference to {data.baseline} in {metric_label(data.metric)}, points, with "
+            f"{judgement.results.coverage} t-interval. Framed: differs after Holm over all variants.",
+            draw_heat_map(data),
+        )
+
+
+def draw_heat_map(data: HeatMap) -> Figure:
+    """Differences over two crossed factors, diverging and centred at zero."""
+    from matplotlib.patches import Rectangle
+
+    n_rows, n_columns = len(data.rows), len(data.columns)
+    width = min(PAGE, max(COLUMN, 1.3 + 0.78 * n_columns))
+    figure = new_figure(width, 0.75 + 0.42 * n_rows)
+    ax = figure.subplots()
+    values = np.full((n_rows, n_columns), np.nan)
+    for (row, column), found in data.differences.items():
+        values[data.rows.index(row), data.columns.index(column)] = found.estimate.mean
+    known = np.abs(values[np.isfinite(values)])
+    top = max(float(known.max()) if len(known) else 0.0, 0.1)
+    image = ax.imshow(values, cmap="RdBu", vmin=-top, vmax=top, aspect="auto")
+    ax.set_facecolor("#EEEEEE")
+    for i, row in enumerate(data.rows):
+        for j, column in enumerate(data.columns):
+            d = data.differences.get((row, column))
+            if d is None or not d.n:
+                ax.text(j, i, DASH, ha="center", va="center", color=GREY)
+                continue
+            pale = abs(d.estimate.mean) < 0.6 * top
+            colour = "black" if pale else "white"
+            real = d.verdict in ("better", "worse")
+            weight = "bold" if real else "normal"
+            lift = 0.13 if interval_text(d.estimate) else 0
+            ax.text(
+                j, i - lift, fixed(d.estimate.mean, signed=True),
+                ha="center", va="center", color=colour, weight=weight, size=8,
+            )  # fmt: skip
+            ax.text(
+                j, i + 0.24, interval_text(d.estimate), ha="center", va="center", color=colour, size=5.5
+            )
+            if real:
+                ax.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, ec="black", lw=0.9))
+    ax.set_xticks(range(n_columns), [level_text(x) for x in data.columns])
+    ax.set_yticks(range(n_rows), [level_text(x) for x in data.rows])
+    ax.set_xlabel(data.column_factor)
+    ax.set_ylabel(data.row_factor)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    bar = figure.colorbar(image, ax=ax, shrink=0.9, pad=0.02, aspect=18)
+    bar.set_label(f"Δ {metric_label(data.metric)} (points)")
+    bar.outline.set_visible(False)
+    return figure

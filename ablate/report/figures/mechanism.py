@@ -1,0 +1,75 @@
+"""Token distances: whether a prior does what it is meant to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ablate.evidence.figure_data import Mechanism, mechanism
+from ablate.evidence.judgement import Judgement
+from ablate.report.figures.style import PAGE, Drawing, Look, left_out, looks, new_figure, shown, wrapped
+from ablate.report.words import stratum_group, stratum_label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def drawings(judgement: Judgement) -> Iterator[Drawing]:
+    """One figure with a panel per stratum, where token distances were measured."""
+    results = judgement.results
+    variants = shown(results)
+    data = [m for m in mechanism(judgement) if m.variant in variants]
+    if data:
+        yield Drawing(
+            "mechanism",
+            "Token distance on normal and defect tokens",
+            f"Mean over seeds, with {results.coverage} t-interval where there are two. A prior that works "
+            f"widens the gap in its own stratum.{left_out(results)}",
+            draw_mechanism(data, looks(variants, results.baseline)),
+        )
+
+
+def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look]) -> Figure:
+    """Distance on normal (hollow) and defect (filled) tokens per stratum; the bar between is the gap."""
+    strata = list(dict.fromkeys(m.stratum for m in data))
+    variants = [v for v in look if any(m.variant == v for m in data)]
+    n_columns = min(3, len(strata))
+    n_rows = math.ceil(len(strata) / n_columns)
+    width = {1: 4.2, 2: 5.6}.get(n_columns, PAGE)
+    figure = new_figure(width, 0.55 + n_rows * (0.35 + 0.23 * len(variants)))
+    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    for ax in grid.flat[len(strata) :]:
+        ax.remove()
+    for k, (ax, stratum) in enumerate(zip(grid.flat, strata, strict=False)):
+        for m in data:
+            if m.stratum != stratum or m.variant not in look:
+                continue
+            y, at = variants.index(m.variant), look[m.variant]
+            ax.plot([m.normal.mean, m.defect.mean], [y, y], color=at.colour, lw=2.2, alpha=0.45, zorder=1)
+            for e, fill in ((m.normal, "white"), (m.defect, at.colour)):
+                if math.isfinite(e.low):
+                    error = [[e.mean - e.low], [e.high - e.mean]]
+                    ax.errorbar(
+                        [e.mean], [y], xerr=error, fmt="none", ecolor="black", elinewidth=0.7, zorder=2
+                    )
+                ax.plot([e.mean], [y], at.marker, mfc=fill, mec=at.colour, mew=0.9, zorder=3)
+            ax.annotate(
+                f"gap {m.gap.mean:.3f}", ((m.normal.mean + m.defect.mean) / 2, y), (0, 2.5),
+                textcoords="offset points", ha="center", va="bottom", size=5.5, color="#333333",
+            )  # fmt: skip
+        label, group = stratum_label(stratum), stratum_group(stratum)
+        plain = not group or group in label
+        ax.set_title(label if plain else f"{group}: {label}", loc="left")
+        ax.set_yticks(range(len(variants)), [wrapped(v, 26) for v in variants])
+        ax.set_ylim(len(variants) - 0.5, -0.75)
+        ax.tick_params(axis="y", length=0)
+        ax.tick_params(axis="x", labelbottom=k + n_columns >= len(strata))
+        ax.grid(axis="x")
+    ends = [x for m in data for x in (m.normal.mean, m.defect.mean)]
+    pad = 0.12 * (max(ends) - min(ends) or 1)
+    grid.flat[0].set_xlim(min(ends) - pad, max(ends) + pad)
+    figure.supxlabel(
+        "token distance (1 − cosine):  hollow = normal tokens,  filled = defect tokens", size=8
+    )
+    return figure

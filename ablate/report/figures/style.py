@@ -1,0 +1,151 @@
+"""How every figure of a study looks, and what they share.
+
+Figures are made without pyplot, so there is no global state and no display; matplotlib is imported only
+when something is drawn. Widths fit a two-column venue (3.4 and 6.9 inches), text is 7 to 8 points at that
+width, and heights grow with the content, so that labels never meet. Colours are Okabe and Ito's; markers
+and line styles say the same once more.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ablate.evidence.results import Results
+from ablate.report.words import plural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMN, PAGE = 3.4, 6.9
+"""Widths of a column and of a page, inches."""
+MAX_VARIANTS = 8
+"""Variants drawn beside the baseline where each has a colour; beyond, colours stop being a code."""
+GREY = "#595959"
+BLUE, VERMILION = "#0072B2", "#D55E00"
+COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
+MARKERS = ("s", "^", "D", "v", "P", "X", "*", "p")
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
+STYLE: Any = {
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+    "pdf.fonttype": 42,
+    "figure.dpi": 100,
+    "font.family": "DejaVu Sans",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a variant is drawn, in every figure of a report."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure."""
+
+    name: str
+    """File name without suffix."""
+    title: str
+    caption: str
+    figure: Figure
+    dpi: float = 220
+    """Of the PNG; the PDF keeps lines as lines and maps as they are."""
+
+
+def style() -> AbstractContextManager[None]:
+    """The style, while drawing and saving."""
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
+    """One look per variant; the baseline is grey circles on a solid line."""
+    found = {baseline: Look(GREY, "o", "-")}
+    for i, variant in enumerate(v for v in variants if v != baseline):
+        found[variant] = Look(COLOURS[i % 8], MARKERS[(i + i // 8) % 8], LINES[(i // 2 + i) % 4])
+    return found
+
+
+def wrapped(name: str, characters: int) -> str:
+    """A long name on several lines, broken behind punctuation."""
+    lines = [""]
+    for part in re.findall(r"[^-_,=. ]+[-_,=. ]*|[-_,=. ]+", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > characters:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.strip() for line in lines)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure (inches) whose parts make room for each other."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def shown(results: Results) -> tuple[str, ...]:
+    """The variants that figures with a colour per variant draw: each configuration once."""
+    others = [v for v in results.variants if v != results.baseline and v not in results.same_as]
+    return tuple(v for v in results.variants if v in others[:MAX_VARIANTS] or v == results.baseline)
+
+
+def left_out(results: Results) -> str:
+    """How many variants :func:`shown` leaves out, as a sentence of a caption."""
+    rest = len(results.variants) - len(shown(results)) - len(results.same_as)
+    return f" Not drawn: {plural(rest, 'further variant')}." if rest else ""
+
+
+def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
+    """Limits that show all seeds, and of the intervals as much as does not dwarf them.
+
+    At two seeds an interval is some twenty times as long as the seeds are apart.
+    """
+    known = [p for p in points if math.isfinite(p)]
+    if not known:
+        return
+    low, high = min(known), max(known)
+    span = max(high - low, 0.2)
+    ends = [x for e in estimates for x in (e.low, e.high) if math.isfinite(x)]
+    low = max(min([low, *ends]), low - 1.5 * span)
+    high = min(max([high, *ends]), high + 1.5 * span)
+    pad = 0.06 * (high - low or 1)
+    setter(low - pad, high + pad)
+
+
+def legend_columns(figure: Figure, labels: Sequence[str], width: float) -> int:
+    """Columns of a legend above the axes; the figure grows by the height of its rows."""
+    widest = 0.62 + 0.062 * max(map(len, labels), default=0)
+    columns = max(1, min(len(labels), int((width - 0.1) / widest)))
+    figure.set_figheight(figure.get_figheight() + 0.155 * math.ceil(len(labels) / columns))
+    return columns
+
+
+def slug(text: str) -> str:
+    """Part of a file name."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")

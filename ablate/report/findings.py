@@ -1,0 +1,115 @@
+"""Findings: what became of the claims and differences, in plain sentences, and what to beware of.
+
+A finding says what :mod:`ablate.evidence.judgement` decided; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ablate.evidence.differences import Difference, Verdict
+from ablate.evidence.judgement import ClaimVerdict, JudgedClaim, Judgement
+from ablate.report.tables.notes import encoder_note
+from ablate.report.words import (
+    claim_text,
+    fixed,
+    interval_text,
+    metric_label,
+    p_text,
+    plural,
+    verdict_text,
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the headline."""
+
+    verdict: Verdict | ClaimVerdict
+    subject: str
+    text: str
+
+
+def claim_findings(judgement: Judgement) -> list[Finding]:
+    """What became of the claims stated before the runs."""
+    return [_claim_finding(j) for j in judgement.claims]
+
+
+def headline(judgement: Judgement) -> list[Finding]:
+    """Which variants differ from the baseline for real and which are noise, in plain words."""
+    same_as = judgement.results.same_as
+    return [_difference_finding(d, same_as.get(v)) for v, d in judgement.primary.differences.items()]
+
+
+def _claim_finding(judged: JudgedClaim) -> Finding:
+    subject = claim_text(judged.claim, metric=False)
+    return Finding(judged.verdict, subject, _text(judged.verdict, judged.difference))
+
+
+def _difference_finding(d: Difference, original: str | None) -> Finding:
+    subject = f"{d.variant} vs {d.baseline}"
+    if original is not None:
+        return Finding(d.verdict, subject, f"is the configuration of {original}: the same runs.")
+    return Finding(d.verdict, subject, _text(d.verdict, d))
+
+
+def _text(verdict: Verdict | ClaimVerdict, d: Difference) -> str:
+    if verdict == "missing":
+        return f"no pair of {metric_label(d.metric)} values yet."
+    return f"{verdict_text(verdict)}: {_evidence(d)}"
+
+
+def _evidence(d: Difference) -> str:
+    """The number, its interval, and what it takes to know more."""
+    points = f"{fixed(d.estimate.mean, signed=True)} points {metric_label(d.metric)}"
+    if d.n == 1:
+        return f"{points} at one seed. One seed has no interval, so nothing follows from it."
+    if d.identical:
+        return f"{points} in each of {d.n} seeds. The seeds do not differ, so they test nothing."
+    numbers = f"{points} {interval_text(d.estimate)} at {d.n} seeds"
+    if d.verdict in ("better", "worse"):
+        return f"{numbers}, p = {p_text(d.p_holm)} (Holm over {d.family}).".replace("= <", "<")
+    return f"{numbers}. {_needs(d)}"
+
+
+def _needs(d: Difference) -> str:
+    """What would decide an undecided comparison."""
+    blind = f"With {d.n} seeds only differences from {fixed(d.detectable)} points on are found reliably"
+    needed = d.seeds_needed
+    if needed is None or needed > 50:
+        return f"{blind}; if there is one of the size observed, seeds alone will hardly show it."
+    clause = " The interval excludes 0, but not after Holm." if d.apart else ""
+    more = f"Needs about {needed - d.n} more seeds ({needed} in all) if the effect is as observed."
+    return f"{more}{clause} {blind}."
+
+
+def caveats(judgement: Judgement) -> list[str]:
+    """What a reader must know before believing a number."""
+    results = judgement.results
+    found = list(results.warnings)
+    seeds = len(results.seeds)
+    if seeds == 1:
+        found.append("One seed: no spread, no interval, no test. Differences below may be noise.")
+    elif judgement.few_for_sign_flip:
+        found.append(
+            f"With {plural(seeds, 'seed')} the sign-flip permutation test cannot reach p < 0.05: its "
+            f"smallest two-sided p is {judgement.smallest_sign_flip_p:.3g}. All tests here are t-tests."
+        )
+    if seeds == 2:
+        found.append("Two seeds leave a t-test one degree of freedom: read a verdict from them as a hint.")
+    states = Counter(run.state for run in results.runs)
+    if open_ := sum(n for state, n in states.items() if state not in ("done", "failed")):
+        found.append(
+            f"{open_} of {plural(len(results.runs), 'run')} are not finished; their values are missing."
+        )
+    if states["failed"]:
+        found.append(f"{plural(states['failed'], 'run')} failed; see Runs.")
+    if results.selects_on_report:
+        found.append(
+            "This study selected on what it reports, so its best rows are optimistic. "
+            "With data.selection: half it would not."
+        )
+    if note := encoder_note(results.encoder):
+        found.append(f"Encoder: {results.encoder}. {note}")
+    return found

@@ -1,0 +1,73 @@
+"""One metric by category."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ablate.evidence.judgement import Judgement
+from ablate.evidence.stats import POINTS
+from ablate.report.rendering import Cell, Column, Row, Table
+from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
+from ablate.report.tables.notes import Notes, bold_note, common_notes
+from ablate.report.words import count_text, fixed, metric_label, spread_text
+
+TRANSPOSE_FROM = 7
+"""From this many categories on, the table has one row per category: a page is taller than wide."""
+
+
+def category_table(judgement: Judgement) -> Table:
+    """The primary metric by category, mean last, small delta to the baseline.
+
+    Variants are rows; from :data:`TRANSPOSE_FROM` categories on they are columns.
+    """
+    results, metric = judgement.results, judgement.results.primary
+    places: list[str | None] = [*results.categories, None]
+    notes = Notes()
+    grid: dict[tuple[str, str | None], Cell] = {}
+    raw: list[dict[str, Any]] = []
+    seeds: list[int] = []
+    for place in places:
+        comparison = judgement.comparison(metric, place)
+        estimates = {v: m.estimate.scaled(POINTS) for v, m in comparison.means.items()}
+        texts = {v: fixed(e.mean) for v, e in estimates.items()}
+        marks = mark_best(comparison, texts)
+        for v, e in estimates.items():
+            d = comparison.differences.get(v)
+            delta = fixed(d.estimate.mean, signed=True) if d and d.n else ""
+            note = notes.mark(missing_note(comparison, v))
+            grid[v, place] = Cell(
+                texts[v], spread_text(e.sd), delta, marks[v].bold, marks[v].underline, note
+            )
+            seeds.extend([e.n] if e.n else [])
+            raw.append({"variant": v, "category": place or "mean", "metric": metric, **raw_estimate(e)})
+    multi = max(seeds, default=0) >= 2
+    caption = (
+        f"{results.name}: {metric_label(metric)} by category, percent"
+        + (f", mean ± sd over {count_text(seeds)} seeds. " if multi else ", one seed. ")
+        + "Small: difference to the baseline (grey), points."
+        + (f" {bold_note(results)}" if multi else "")
+    )
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    if len(results.categories) < TRANSPOSE_FROM:
+        columns = tuple(Column(p or "mean") for p in places)
+        rows = tuple(
+            Row(v, tuple(grid[v, p] for p in places), v == results.baseline) for v in results.variants
+        )
+    else:
+        columns = tuple(Column(v, baseline=v == results.baseline) for v in results.variants)
+        rows = tuple(
+            Row(p or "mean", tuple(grid[v, p] for v in results.variants), rule=p is None) for p in places
+        )
+    return Table(
+        name="per_category",
+        title=f"{metric_label(metric)} by category",
+        caption=caption,
+        corner="variant" if len(results.categories) < TRANSPOSE_FROM else "category",
+        columns=columns,
+        rows=rows,
+        notes=(*notes.lines(), *common_notes(results)),
+        raw=pd.DataFrame(raw),
+    )

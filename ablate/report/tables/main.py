@@ -1,0 +1,66 @@
+"""The main table: one row per variant, the metrics of the literature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ablate.evidence.judgement import Judgement
+from ablate.evidence.results import Results
+from ablate.evidence.stats import POINTS
+from ablate.report.rendering import Cell, Column, Row, Table
+from ablate.report.tables.components import component_cells, components
+from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
+from ablate.report.tables.notes import Notes, bold_note, common_notes
+from ablate.report.words import TABLE_METRICS, count_text, fixed, metric_label, metric_level, spread_text
+
+
+def main_table(judgement: Judgement) -> Table:
+    """One row per variant, the seven metrics in the papers' order, percent, mean ± sd over seeds."""
+    results = judgement.results
+    metrics = [m for m in TABLE_METRICS if m in set(results.frame["metric"])]
+    found = components(results)
+    notes = Notes()
+    rows: dict[str, list[Cell]] = {v: component_cells(found, v) for v in results.variants}
+    columns = [Column(name, "components", "c") for name, _ in found]
+    raw: list[dict[str, Any]] = []
+    seeds: list[int] = []
+    for metric in metrics:
+        columns.append(Column(metric_label(metric), metric_level(metric)))
+        comparison = judgement.comparison(metric)
+        estimates = {v: m.estimate.scaled(POINTS) for v, m in comparison.means.items()}
+        texts = {v: fixed(e.mean) for v, e in estimates.items()}
+        marks = mark_best(comparison, texts)
+        for v, e in estimates.items():
+            note = notes.mark(missing_note(comparison, v))
+            rows[v].append(Cell(texts[v], spread_text(e.sd), "", marks[v].bold, marks[v].underline, note))
+            seeds.extend([e.n] if e.n else [])
+            raw.append({"variant": v, "metric": metric, **raw_estimate(e)})
+    delta = judgement.primary.differences
+    columns.append(Column(f"Δ {metric_label(results.primary)}", "", "r", small=True))
+    for v in results.variants:
+        rows[v].append(Cell(fixed(delta[v].estimate.mean, signed=True) if v in delta else ""))
+    spread = (
+        "one seed, so no spread and nothing marked"
+        if max(seeds, default=0) < 2
+        else f"mean ± sample standard deviation over {count_text(seeds)} seeds"
+    )
+    return Table(
+        name="main",
+        title="Results",
+        caption=f"{results.name}: percent, {spread}; {_averaged(results)}"
+        + (f" {bold_note(results)}" if max(seeds, default=0) >= 2 else "")
+        + " Δ: paired difference to the baseline (grey), points.",
+        corner="variant",
+        columns=tuple(columns),
+        rows=tuple(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+        notes=(*notes.lines(), *common_notes(results)),
+        raw=pd.DataFrame(raw),
+    )
+
+
+def _averaged(results: Results) -> str:
+    if len(results.categories) < 2:
+        return f"category {results.categories[0]}." if results.categories else ""
+    return f"categories ({len(results.categories)}) averaged within the seed first."

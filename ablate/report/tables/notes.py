@@ -1,0 +1,65 @@
+"""What stands under tables: split, selection, encoder, what bold means, and lettered notes."""
+
+from __future__ import annotations
+
+import re
+
+from ablate.evidence.results import Results
+
+SELECTION_WARNING = (
+    "Warning: this study selected on what it reports (data.selection: none), so its numbers are optimistic."
+)
+
+
+def common_notes(results: Results) -> tuple[str, ...]:
+    """What must stand under every table: split, selection, encoder."""
+    notes = [f"Split: {results.split}."]
+    if results.selects_on_report:
+        notes.append(SELECTION_WARNING)
+    if results.encoder:
+        notes.append(f"Encoder: {results.encoder}.")
+    if note := encoder_note(results.encoder):
+        notes.append(note)
+    return tuple(notes)
+
+
+def encoder_note(encoder: str) -> str:
+    """A plain line if the encoder is not of the class Dinomaly was published with; else empty."""
+    if not encoder or (re.search(r"dinov[23]", encoder) and "RANDOM" not in encoder):
+        return ""
+    return (
+        "This is not a DINOv2-class encoder: the differences compare the variants with each other, the "
+        "levels are not comparable with published Dinomaly results."
+    )
+
+
+def bold_note(results: Results) -> str:
+    """What bold and underlined mean."""
+    return (
+        "Bold: best mean, and every variant that cannot be told from it (the paired difference's "
+        f"t-interval includes 0, {results.coverage} for all variants together, or there are too few pairs "
+        "for one); no bold in a column where that is every variant. Underlined: best of the rest."
+    )
+
+
+class Notes:
+    """Collects the letters under a table: the same text keeps its letter."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, text: str) -> str:
+        """The letter of a note; none for an empty text."""
+        if not text:
+            return ""
+        if text not in self.texts:
+            self.texts.append(text)
+        return _letter(self.texts.index(text))
+
+    def lines(self) -> tuple[str, ...]:
+        """The notes, each behind its letter."""
+        return tuple(f"({_letter(i)}) {text}." for i, text in enumerate(self.texts))
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"a{index - 25}"

@@ -1,0 +1,167 @@
+"""The report's vocabulary: numbers, verdicts and names as readers see them, in every output.
+
+One function per kind of word, used by tables, figures, page and terminal alike, so that the same
+difference is called the same everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ablate.study.claims import METRICS
+
+if TYPE_CHECKING:
+    from ablate.evidence.differences import Verdict
+    from ablate.evidence.judgement import ClaimVerdict
+    from ablate.evidence.stats import Estimate
+    from ablate.study.claims import Claim
+
+DASH, MINUS, CHECK = "–", "−", "✓"
+
+# ---------------------------------------------------------------------------------- numbers
+
+
+def fixed(value: float, decimals: int = 1, *, signed: bool = False) -> str:
+    """A number with a real minus sign; a dash for NaN; never a negative zero."""
+    if not math.isfinite(value):
+        return DASH
+    text = f"{abs(value):.{decimals}f}"
+    if float(text) == 0:
+        return text
+    return (MINUS if value < 0 else "+" if signed else "") + text
+
+
+def spread_text(sd: float) -> str:
+    """``± 0.3`` in points; a second decimal where one would print a spread of zero."""
+    if not math.isfinite(sd):
+        return ""
+    return f"± {fixed(sd, 2 if 0 < sd < 0.05 else 1)}"
+
+
+def interval_text(estimate: Estimate, decimals: int = 1) -> str:
+    """``[−0.3, 2.7]``, or nothing where there is no interval.
+
+    An end that would print as 0.0 gets a second decimal: on which side of 0 it lies is the point.
+    """
+    if not math.isfinite(estimate.low):
+        return ""
+    ends = [
+        fixed(end, decimals + (end != 0 and float(f"{abs(end):.{decimals}f}") == 0))
+        for end in (estimate.low, estimate.high)
+    ]
+    return f"[{ends[0]}, {ends[1]}]"
+
+
+def p_text(p: float) -> str:
+    """A p-value: three decimals, ``< 0.001`` below."""
+    if not math.isfinite(p):
+        return DASH
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def percent_text(share: float, *, signed: bool = False) -> str:
+    """A share as whole percent: ``67 %``; a dash for NaN."""
+    return DASH if math.isnan(share) else f"{fixed(100 * share, 0, signed=signed)} %"
+
+
+def count_text(counts: Sequence[int]) -> str:
+    """``5`` or ``3–5``."""
+    low, high = min(counts, default=0), max(counts, default=0)
+    return str(low) if low == high else f"{low}{DASH}{high}"
+
+
+def plural(n: int, word: str) -> str:
+    """``1 seed``, ``2 seeds``, ``2 categories``."""
+    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{n} {word if n == 1 else many}"
+
+
+def duration_text(seconds: float) -> str:
+    """``40 s``, ``12 min`` or ``3.5 h``."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+# ---------------------------------------------------------------------------------- verdicts
+
+_VERDICTS: Mapping[Verdict | ClaimVerdict, str] = {
+    "better": "better",
+    "worse": "worse",
+    "supported": "supported",
+    "refuted": "refuted",
+    "undecided": "undecided",
+    "equal": "identical",
+    "missing": "no data yet",
+}
+
+
+def verdict_text(verdict: Verdict | ClaimVerdict) -> str:
+    """What a reader is told, of a difference to the baseline and of a claim."""
+    return _VERDICTS[verdict]
+
+
+# ---------------------------------------------------------------------------------- names
+
+TABLE_METRICS = METRICS[:7]
+"""The seven of the literature; AUPRO at 5 % stands in the table of all differences."""
+
+_METRIC_LABELS: Mapping[str, str] = {
+    "image_auroc": "I-AUROC",
+    "image_ap": "I-AP",
+    "image_f1max": "I-F1",
+    "pixel_auroc": "P-AUROC",
+    "pixel_ap": "P-AP",
+    "pixel_f1max": "P-F1",
+    "aupro": "AUPRO",
+    "aupro_05": "AUPRO-5 %",
+    "token_distance_normal": "distance on normal tokens",
+    "token_distance_defect": "distance on defect tokens",
+    "token_distance_gap": "distance gap (defect − normal)",
+}
+
+
+def metric_label(metric: str) -> str:
+    """What a reader calls the metric."""
+    return _METRIC_LABELS.get(metric, metric)
+
+
+def metric_level(metric: str) -> str:
+    """``image`` or ``pixel``: the header above one of the literature's metrics."""
+    return "image" if metric.startswith("image_") else "pixel"
+
+
+def stratum_label(stratum: str) -> str:
+    """``orientation=horizontal`` as a column's header: its group stands above it."""
+    group, _, name = stratum.rpartition("=")
+    if stratum == "all":
+        return "all defects"
+    return f"no {group}" if name == "none" else name.replace("+", " + ")
+
+
+def stratum_group(stratum: str) -> str:
+    """``orientation`` of ``orientation=horizontal``; empty where there is none."""
+    return stratum.rpartition("=")[0]
+
+
+def level_text(level: Any) -> str:
+    """A factor's level as an axis label."""
+    return f"{level:g}" if isinstance(level, (int, float)) and not isinstance(level, bool) else str(level)
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value as an entry of a table: ``on``, ``0.02``, ``0.5→0.1`` for a schedule."""
+    if isinstance(value, Mapping) and "to" in value:
+        return f"{value.get('from')}→{value.get('to')}"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def claim_text(claim: Claim, *, metric: bool = True) -> str:
+    """``left > right on domain_c by P-AP``; the metric on request."""
+    place = f" on {claim.category}" if claim.category else ""
+    by = f" by {metric_label(claim.metric)}" if metric else ""
+    return f"{claim.left} {claim.direction} {claim.right}{place}{by}"

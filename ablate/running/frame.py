@@ -1,0 +1,94 @@
+"""A study's results as one tidy frame, ``runs.csv``: remade from committed folders at will."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.running.folder import Workspace
+from ablate.running.locks import locked
+from ablate.running.recorded import StoredPlan, load_plan
+from ablate.running.scores import Score, read_scores
+from ablate.study.plan import PlanRow
+from model.errors import StorageError
+from model.files import storage_errors, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FRAME_TAIL = ("seed", "category", "split", "stratum", "metric", "value", "key")
+"""Columns of the frame after study, variant and the factors."""
+
+
+class FrameWriter:
+    """Keeps ``runs.csv`` in step with ``runs/``; reads each committed folder once."""
+
+    def __init__(self, workspace: Workspace, plan: StoredPlan) -> None:
+        self.workspace = workspace
+        self.plan = plan
+        self._scores: dict[str, list[Score]] = {}
+
+    def frame(self) -> pd.DataFrame:
+        """The tidy long frame: one row per cell, category, split, stratum and metric.
+
+        Columns study, variant, <factors>, seed, category, split, stratum, metric, value, key, in the
+        order of the plan. Cells that share a key each get their rows.
+        """
+        import pandas as pd
+
+        factors = self.plan.factors
+        rows = [
+            (
+                *(self.plan.study, row.variant, *(row.factors.get(name) for name in factors), row.seed),
+                *(score.category, score.split, score.stratum, score.metric, score.value, row.key),
+            )
+            for row in self.plan.rows
+            for score in self._read(row)
+        ]
+        return pd.DataFrame(rows, columns=["study", "variant", *factors, *FRAME_TAIL])
+
+    def write(self) -> None:
+        """Replace ``runs.csv`` in one step. Raises StorageError if the disk refuses."""
+        # Under a lock, so that of two supervisors the one that has read more writes last.
+        with locked(self.workspace.frame.with_name(".runs.csv.lock")):
+            write_text(self.workspace.frame, self.frame().to_csv(index=False))
+
+    def _read(self, row: PlanRow) -> list[Score]:
+        if row.key not in self._scores:
+            if not self.workspace.committed(row.key):
+                return []
+            with storage_errors(self.workspace.run_dir(row.key)):
+                self._scores[row.key] = list(read_scores(self.workspace.run_dir(row.key) / "metrics.csv"))
+        return self._scores[row.key]
+
+
+def collect(study_dir: Path, plan: StoredPlan | None = None) -> pd.DataFrame:
+    """The tidy frame of a study's committed runs (see :meth:`FrameWriter.frame`), freshly read.
+
+    Raises :class:`StorageError` if the study is missing or unreadable.
+    """
+    workspace = Workspace(study_dir)
+    return FrameWriter(workspace, plan or load_plan(workspace)).frame()
+
+
+def refresh_frame(study_dir: Path) -> None:
+    """Bring ``runs.csv`` up to date with ``runs/``, if it lacks a run or is damaged.
+
+    A supervisor that was killed may have left it behind. Nothing is done where the folders cannot
+    replace it: without a usable plan, in a published study without ``runs/``, on a read-only disk.
+    """
+    workspace = Workspace(study_dir)
+    try:
+        plan = load_plan(workspace)
+        committed = {row.key for row in plan.rows if workspace.committed(row.key)}
+        with contextlib.suppress(FileNotFoundError, UnicodeDecodeError, csv.Error):
+            with workspace.frame.open(encoding="utf-8", newline="") as stream:
+                known = {row.get("key") for row in csv.DictReader(stream)}
+            if None not in known and not (known < committed):
+                return
+        if committed:
+            FrameWriter(workspace, plan).write()
+    except (StorageError, OSError):
+        return

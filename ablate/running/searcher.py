@@ -1,0 +1,193 @@
+"""A worker's part in a search: hold a configuration, run what judges it, record its objective.
+
+Invariants, beyond those of :mod:`ablate.running.ledger`:
+
+- A configuration is proposed inside the study's critical section, by a sampler seeded with the
+  search's seed and the trial's number, so that what is proposed depends on what is known and on
+  nothing else; running trials count as bad ones (constant liar), so that workers spread out.
+- A trial is held by one worker, by a kernel lock of its own. RUNNING with a free lock means that its
+  owner is gone, and the next worker goes on with the same parameters; its finished runs are kept.
+- The first trial is the baseline itself, where its values lie within the space: the winner is never
+  worse than the baseline on what selects.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import Trial, TrialState
+
+from ablate.running.attempt import Attempt
+from ablate.running.journal import Journal
+from ablate.running.ledger import Ledger, Nothing
+from ablate.running.locks import KernelLock
+from ablate.running.process import load_function
+from ablate.running.reporter import Executor
+from ablate.running.scores import summarise
+from ablate.running.search_definition import load_definition
+from ablate.running.search_space import distribution, make_pruner, make_sampler, values_of
+from ablate.running.status import open_configurations, proposed
+from ablate.running.worker import IDLE_POLL, Ending, Worker
+from ablate.study.plan import Plan, Run, Sources
+from ablate.study.spec import Row
+from model.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Held:
+    """A trial that this worker holds."""
+
+    number: int
+    trial_id: int
+    params: Mapping[str, Any]
+    lock: KernelLock
+
+
+class Searcher:
+    """A worker's part in a search."""
+
+    def __init__(self, worker: Worker, journal: Journal) -> None:
+        self.worker = worker
+        self.workspace = worker.workspace
+        self.journal = journal
+        self.definition = load_definition(self.workspace)
+        self.search = self.definition.search
+        self.configurations = open_configurations(journal, self.definition.study)
+        self.ledger = Ledger(journal, self.definition.study)
+        self.sources: Sources = load_function(worker.options.sources)(worker.session.cache)
+        self.space = {path: distribution(dimension) for path, dimension in self.search.space.items()}
+
+    def prepare(self) -> Ending:
+        """Encode what the baseline reads; a configuration with another encoder does it for itself."""
+        return self.worker.prepare(self._plan([self.definition.baseline]))
+
+    def work(self) -> Ending:
+        """Hold one trial after another until there are enough."""
+        executor = self.worker.executor()
+        while not self.worker.stop.raised:
+            held = self.hold()
+            if isinstance(held, Held):
+                with held.lock:
+                    ending = self.judge(held, executor)
+                if ending is not None:
+                    return ending
+            elif held is Nothing.BUSY:
+                self.worker.stop.wait(IDLE_POLL)
+            else:
+                return Ending.DONE
+        return Ending.STOPPED
+
+    # --- proposing ---------------------------------------------------------------------------
+
+    def hold(self) -> Held | Nothing:
+        """A trial whose owner is gone, else a new one, with its lock; or why there is none."""
+        with self.journal.critical():
+            running = [t for t in proposed(self.configurations) if t.state == TrialState.RUNNING]
+            for trial in running:
+                lock = KernelLock(self.workspace.search_lock(trial.number))
+                if lock.try_acquire():
+                    if set(trial.params) == set(self.space):
+                        return Held(trial.number, trial._trial_id, trial.params, lock)
+                    lock.release()
+                    void = {"void": True, "reason": "worker died while proposing it"}
+                    self.configurations.end(trial._trial_id, TrialState.FAIL, void)
+            begun = [t for t in proposed(self.configurations) if t.state != TrialState.WAITING]
+            if len(begun) < self.search.trials:
+                return self._propose()
+            return Nothing.BUSY if running else Nothing.DONE
+
+    def _propose(self) -> Held:
+        """Ask for a configuration; called in the critical section, so numbers are in order."""
+        number = len(self.configurations.all())
+        study = self._study(number)
+        first = self.definition.baseline_params if number == 0 else None
+        if first is not None:
+            study.enqueue_trial(first)
+        trial = study.ask(self.space)
+        lock = KernelLock(self.workspace.search_lock(trial.number))
+        lock.acquire(timeout=5.0)
+        return Held(trial.number, trial._trial_id, trial.params, lock)
+
+    def _study(self, number: int) -> optuna.Study:
+        sampler, pruner = make_sampler(self.search, number), make_pruner(self.search)
+        return self.configurations.optimiser(sampler, pruner)
+
+    # --- judging -----------------------------------------------------------------------------
+
+    def judge(self, held: Held, executor: Executor) -> Ending | None:
+        """Run a configuration and record its objective; None if the worker may go on."""
+        study = self._study(held.number)
+        try:
+            values = values_of(self.search, held.params)
+            overrides = {**self.definition.baseline.overrides, **values}
+            plan = self._plan([Row(f"search-{held.number:04d}", dict(held.params), overrides)])
+        except ConfigError as error:
+            self._fail(held, f"settings do not go together: {error.message}")
+            return None
+        trial = Trial(study, held.trial_id)
+        known = set(self.journal.storage.get_trial(held.trial_id).intermediate_values)
+        scores: list[float] = []
+        for step, run in enumerate(plan.runs):
+            ending = self._finish(run, executor)
+            if ending in (Ending.STOPPED, Ending.DONE):
+                return ending  # the trial stays as it is, for the next one who finds it free
+            score = self._score(run)
+            if score is None:
+                self._fail(held, self._why(run))
+                return ending
+            scores += score
+            if step not in known:
+                trial.report(statistics.fmean(scores), step)
+            if step + 1 < len(plan.runs) and trial.should_prune():
+                study.tell(held.number, state=TrialState.PRUNED)
+                return ending
+            if ending is not None:
+                return ending
+        study.tell(held.number, statistics.fmean(scores))
+        return None
+
+    def _finish(self, run: Run, executor: Executor) -> Ending | None:
+        """See to it that ``run`` has an outcome, and give None; DONE or STOPPED if it was left without.
+
+        FAILED: it failed just now, in this process.
+        """
+        options = self.worker.options
+        self.ledger.enqueue(run, retries=options.retries)
+        while not self.worker.stop.raised:
+            taken = self.ledger.take([run], self.worker.id, max_runs=options.max_runs)
+            if isinstance(taken, Attempt):
+                ending = self.worker.compute(taken, executor, self.ledger)
+                return None if ending is Ending.DONE else ending
+            if taken is Nothing.DONE:
+                return None
+            if taken is Nothing.LIMIT:
+                return Ending.DONE
+            self.worker.stop.wait(IDLE_POLL)
+        return Ending.STOPPED
+
+    def _score(self, run: Run) -> list[float] | None:
+        """The objective per category on what selects; None if the run has none."""
+        if not self.workspace.committed(run.key):
+            return None
+        split = None if self.definition.selected_on_reported else "selection"
+        path = self.workspace.run_dir(run.key) / "metrics.csv"
+        found = summarise(path, self.search.objective, split=split)
+        wanted = self.search.categories
+        return [v for name, v in found.items() if wanted is None or name in wanted] or None
+
+    def _why(self, run: Run) -> str:
+        """Why a run has no objective."""
+        trial = self.ledger.latest().get(run.key)
+        reason = trial.user_attrs.get("reason") if trial else None
+        what = f"seed {run.seed}" + (f", {run.category}" if run.category else "")
+        return f"{what}: {reason or f'{self.search.objective} is undefined'}"
+
+    def _fail(self, held: Held, reason: str) -> None:
+        self.configurations.end(held.trial_id, TrialState.FAIL, {"reason": reason})
+
+    def _plan(self, rows: Sequence[Row]) -> Plan:
+        return self.definition.plan(rows, self.search.seeds, self.sources)

@@ -1,0 +1,159 @@
+"""The trained half of Dinomaly (Guo et al., CVPR 2025): noisy bottleneck, decoder and priors.
+
+It reads its teacher's *group means* only, so it is trained and scored on a feature cache without any
+encoder. All its parameters are trainable, and its state dict is what checkpoints hold. The names of its
+modules seed their initial weights: a renamed one starts from other numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from model.attention import Attention
+from model.bottleneck import Bottleneck
+from model.config import Knob, ModelConfig
+from model.decoder import DecoderBlock
+from model.encoders.base import EncoderShape
+from model.errors import ConfigError
+from model.priors.schedule import value_at
+from model.priors.token_dropout import TokenDropout
+from model.streams import derive_seed, generator
+
+Maps = list[Tensor]
+"""G maps [B, C, H, W]."""
+
+
+class Student(nn.Module):
+    """Group means to encoder and decoder maps.
+
+    Parameters
+    ----------
+    shape: of the teacher's encoder.
+    config: widths, depth, noise and priors.
+
+    Call ``initialise`` for the paper's random start, ``set_progress`` before each training step and
+    once (with 1.0) before inference. Raises ConfigError if the configuration does not suit the shape.
+    """
+
+    def __init__(self, shape: EncoderShape, config: ModelConfig) -> None:
+        super().__init__()
+        heads = config.decoder.heads or shape.heads
+        if shape.dim % heads:
+            raise ConfigError(f"decoder.heads {heads} does not divide the encoder's width {shape.dim}")
+        if config.recentre and not shape.prefix:
+            raise ConfigError(
+                f"recentre needs a class token, which encoder '{config.encoder.name}' does not have"
+            )
+        self.config = config
+        self.prefix = shape.prefix
+        self.grid = shape.grid
+        self.block_groups = config.splits(config.decoder.depth)
+        self.bottleneck = Bottleneck(shape.dim, config.bottleneck)
+        biased = config.bias.blocks if config.bias.blocks is not None else range(config.decoder.depth)
+        self.decoder = nn.ModuleList(
+            DecoderBlock(shape.dim, heads, config.decoder, config.bias if i in biased else None)
+            for i in range(config.decoder.depth)
+        )
+        self.token_dropout = TokenDropout(config.token_dropout, shape.dim)
+        shares = torch.tensor([len(group) / shape.layers for group in config.splits(shape.layers)])
+        self.register_buffer("layer_shares", shares, persistent=False)
+        self.layer_shares: Tensor
+        self.set_progress(1.0)
+
+    def attentions(self) -> list[Attention]:
+        """The decoder's attentions, block by block."""
+        return [block.attn for block in self.decoder if isinstance(block, DecoderBlock)]
+
+    def initialise(self, seed: int) -> None:
+        """Truncated normal sd 0.01 in [-0.03, 0.03] for linear weights, zero biases, unit norms.
+
+        Each parameter draws from its own (seed, name) stream, so adding one shifts no other. A model
+        that was trained before starts anew.
+        """
+        for attention in self.attentions():
+            attention.reset_strength()
+        self.token_dropout.reset_fill()
+        for name, module in self.named_modules():
+            if isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+            if not isinstance(module, nn.Linear):
+                continue
+            draw = generator(seed, "init", f"{name}.weight")
+            weight = torch.empty(module.weight.shape)
+            nn.init.trunc_normal_(weight, std=0.01, a=-0.03, b=0.03, generator=draw)
+            with torch.no_grad():
+                module.weight.copy_(weight)
+                module.bias.zero_()
+
+    def set_progress(self, progress: float) -> dict[str, float]:
+        """Set every knob of the student to its value at training progress in [0, 1].
+
+        Returns the values by their YAML path, for the training history.
+        """
+        config = self.config
+        self.bottleneck.rate = value_at(config.bottleneck.dropout, progress)
+        values = {"bottleneck.dropout": self.bottleneck.rate}
+        if config.token_dropout.pattern != "none":
+            self.token_dropout.rate = value_at(config.token_dropout.rate, progress)
+            values["token_dropout.rate"] = self.token_dropout.rate
+        strength: Knob | Literal["learned"] = config.bias.lambda_
+        if strength != "learned":
+            lam = value_at(strength, progress)
+            values["bias.lambda"] = lam
+            for attention in self.attentions():
+                attention.lam = lam
+        return values
+
+    def seed_noise(self, seed: int, iteration: int) -> None:
+        """Point the noise streams at one training step (see ``model.streams``)."""
+        device = self.layer_shares.device
+        self.bottleneck.generator = _reseeded(
+            self.bottleneck.generator, derive_seed(seed, "bottleneck noise", iteration), device
+        )
+        self.token_dropout.generator = _reseeded(
+            self.token_dropout.generator, derive_seed(seed, "token dropout", iteration), device
+        )
+
+    def forward(self, groups: Tensor) -> tuple[Maps, Maps]:
+        """Group means [B, G, T, C] -> encoder and decoder maps ``(en, de)``, G of [B, C, H, W] each.
+
+        Prefix tokens pass through bottleneck and decoder and are dropped here, before the loss.
+        """
+        if self.config.recentre:
+            # Context recentring (Dinomaly2): what the class token says of the image is no anomaly.
+            # Subtraction commutes with the mean over a group's layers.
+            context = groups[:, :, :1]  # [B, G, 1, C]
+            groups = torch.cat([groups[:, :, : self.prefix], groups[:, :, self.prefix :] - context], 2)
+        site = self.config.token_dropout.site
+        # The mean over all layers is the mean of group means weighted by the groups' sizes.
+        x = torch.einsum("bgtc,g->btc", groups, self.layer_shares.to(groups.dtype))  # [B, T, C]
+        x = self._cut(x) if site == "bottleneck_input" else x
+        x = self.bottleneck(x)
+        x = self._cut(x) if site == "decoder_input" else x
+        outputs: list[Tensor] = []
+        for i, block in enumerate(self.decoder):
+            if site == "decoder_blocks" and i in self.config.token_dropout.blocks:
+                x = self._cut(x)
+            x = block(x, self.grid, self.prefix)
+            outputs.append(x)
+        outputs.reverse()  # the last block rebuilds the first layers
+        # Per group: [blocks of the group, B, T, C] -> [B, T, C].
+        de = [torch.stack([outputs[i] for i in group]).mean(0) for group in self.block_groups]
+        return [self._to_map(g) for g in groups.unbind(1)], [self._to_map(g) for g in de]
+
+    def _cut(self, x: Tensor) -> Tensor:
+        return self.token_dropout(x, self.grid, self.prefix)
+
+    def _to_map(self, tokens: Tensor) -> Tensor:
+        """[B, T, C] -> [B, C, H, W]."""
+        patches = tokens[:, self.prefix :].transpose(1, 2)  # [B, N, C] -> [B, C, N]
+        return patches.reshape(tokens.shape[0], -1, *self.grid)  # [B, C, H, W]
+
+
+def _reseeded(draw: torch.Generator | None, seed: int, device: torch.device) -> torch.Generator:
+    if draw is None or draw.device != device:
+        draw = torch.Generator(device=device)
+    return draw.manual_seed(seed)

@@ -1,0 +1,23 @@
+"""The mechanism's figure: a panel per stratum, a row per variant, the gap as a number."""
+
+from __future__ import annotations
+
+from ablate.report.figures import mechanism as figure
+from ablate.report.figures.style import style
+from tests.ablate.report_inputs import judged
+
+
+def test_every_stratum_has_a_panel_with_each_variants_gap() -> None:
+    made = judged(seeds=2)
+    with style():
+        (drawing,) = figure.drawings(made)
+    axes = drawing.figure.axes
+    assert axes[0].get_title(loc="left") == "all defects"
+    assert len(axes) == len(set(made.results.frame["stratum"]))
+    gap = made.comparison("token_distance_gap").means["dinomaly"].estimate.mean
+    assert f"gap {gap:.3f}" in {text.get_text() for text in axes[0].texts}
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == list(made.results.variants)
+
+
+def test_nothing_is_drawn_where_nothing_was_measured() -> None:
+    assert list(figure.drawings(judged(strata=False, seeds=2))) == []

@@ -1,0 +1,70 @@
+"""Behavioural: the tidy frame, and when it is remade."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ablate.running.attempt import Attempt
+from ablate.running.frame import FRAME_TAIL, FrameWriter, collect, refresh_frame
+from tests.ablate import runner_fakes as fakes
+from tests.ablate.running.studies import WORKER, finish, open_study, take
+
+
+def test_the_frame_has_rows_for_every_cell(tmp_path: Path) -> None:
+    plan = fakes.make_fake_plan(("base", "same"), 2, distinct=False)
+    assert len(plan.runs) == 2
+    workspace, stored, ledger = open_study(tmp_path, plan)
+    assert collect(workspace.study_dir).empty
+    finish(ledger, take(ledger, stored))
+    frame = collect(workspace.study_dir, stored)
+    assert list(frame.columns) == ["study", "variant", *FRAME_TAIL]
+    assert len(frame) == 2 * 2 * 2  # two cells share the run; two categories; two splits
+    assert set(frame["variant"]) == {"base", "same"}
+    assert set(frame["category"]) == {"a", "b"}
+    FrameWriter(workspace, stored).write()
+    assert workspace.frame.read_text().count("\n") == 9
+
+
+@pytest.mark.parametrize("damage", ["stale", "garbage", "gone"])
+def test_a_frame_that_was_left_behind_is_brought_up_to_date(tmp_path: Path, damage: str) -> None:
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(seeds=2))
+    finish(ledger, take(ledger, stored))
+    FrameWriter(workspace, stored).write()
+    if damage == "garbage":
+        workspace.frame.write_bytes(b"\xe6\x00 no table")
+    elif damage == "gone":
+        workspace.frame.unlink()
+    finish(ledger, take(ledger, stored))
+    refresh_frame(workspace.study_dir)
+    assert workspace.frame.read_text() == collect(workspace.study_dir).to_csv(index=False)
+    assert all(run.key in workspace.frame.read_text() for run in stored.runs)
+
+
+def test_a_published_frame_is_not_replaced_by_fewer_runs(tmp_path: Path) -> None:
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(seeds=2))
+    for _ in stored.runs:
+        finish(ledger, take(ledger, stored))
+    FrameWriter(workspace, stored).write()
+    before = workspace.frame.read_text()
+    shutil.rmtree(workspace.run_dir(stored.runs[0].key))
+    refresh_frame(workspace.study_dir)
+    shutil.rmtree(workspace.runs)
+    refresh_frame(workspace.study_dir)
+    assert workspace.frame.read_text() == before
+
+
+def test_factors_are_columns(tmp_path: Path) -> None:
+    extra = "factors: {design: one-at-a-time, tail.q: [0.02, 0.3]}"
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(extra=extra))
+    while isinstance(attempt := ledger.take(stored.runs, WORKER), Attempt):
+        attempt.begin()
+        finish(ledger, attempt)
+    frame = collect(workspace.study_dir)
+    assert list(frame.columns[:4]) == ["study", "variant", "tail.q", "seed"]
+    by_variant = frame.groupby("variant")["tail.q"].first()
+    assert by_variant["tail.q=0.02"] == 0.02
+    assert frame[frame["variant"] == "base"]["tail.q"].isna().all()
+    assert ledger.trials()[1].params["tail.q"] == 0.02

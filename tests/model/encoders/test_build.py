@@ -1,0 +1,92 @@
+"""Behavioural: encoders by name; a registered one is built, fingerprinted and described as it says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.canonical import canonical
+from model.config import EncoderConfig, ModelConfig, build_config
+from model.encoders import build
+from model.encoders.base import Encoder, EncoderShape
+from model.encoders.build import (
+    EncoderEntry,
+    build_encoder,
+    describe,
+    register_encoder,
+    weights_fingerprint,
+)
+from model.errors import ConfigError
+from model.student import Student
+from model.teacher import build_teacher
+
+
+class Patches(Encoder):
+    """The mean colour of each 8 x 8 patch, in two scales of grey."""
+
+    dim, heads, prefix, layers = 3, 1, 0, 2
+
+    def __init__(self, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = (image_size[0] // 8, image_size[1] // 8)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        cells = torch.nn.functional.avg_pool2d(images, 8).flatten(2).transpose(1, 2)
+        return [cells, 2 * cells]
+
+
+ENTRY = EncoderEntry(
+    build=lambda _config, size: Patches(size).freeze(),
+    fingerprint=lambda _config: "patches:1",
+    describe=lambda _config: "mean colours",
+    own_weights=True,
+)
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "_ENTRIES", dict(build._ENTRIES))
+    register_encoder("patches", ENTRY)
+
+
+def config_of(**encoder: object) -> ModelConfig:
+    return build_config(
+        {
+            "image": {"resize": [32, 40], "crop": [32, 40]},
+            "encoder": {"name": "patches", "blocks": [0, 1], **encoder},
+            "decoder": {"depth": 2},
+        }
+    )
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_registered_encoder_teaches() -> None:
+    config = config_of()
+    assert (weights_fingerprint(config.encoder), describe(config.encoder)) == ("patches:1", "mean colours")
+    teacher = build_teacher(config)
+    assert teacher.shape == EncoderShape(dim=3, heads=1, prefix=0, grid=(4, 5), layers=2)
+    images = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(0))
+    groups = teacher(images)
+    assert groups.shape == (2, 2, 20, 3)
+    assert torch.equal(groups[:, 1], 2 * groups[:, 0])
+    en, de = Student(teacher.shape, config)(groups)
+    assert [m.shape for m in (*en, *de)] == [(2, 3, 4, 5)] * 4
+    assert torch.equal(en[0], torch.nn.functional.avg_pool2d(images, 8))
+
+
+@pytest.mark.usefixtures("registered")
+def test_settings_that_it_does_not_read_give_the_same_run() -> None:
+    assert canonical(config_of(seed=3, pretrained=False)) == canonical(config_of())
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("name", ["patches", "texture"])
+def test_a_name_is_registered_once(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is registered already"):
+        register_encoder(name, ENTRY)
+
+
+def test_without_it_the_name_is_unknown() -> None:
+    with pytest.raises(ConfigError, match="unknown encoder 'patches'"):
+        build_encoder(EncoderConfig(name="patches"), (32, 32))
