@@ -34,12 +34,12 @@ def trained(dotted: dict[str, object]) -> tuple[Dinomaly, ModelConfig]:
     """A model with weights large enough that every part of it shows in the scores."""
     config = tiny_config(dotted)
     model = build_model(config)
-    model.initialise(0)
+    model.student.initialise(0)
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for _, parameter in model.student():
+        for parameter in model.student.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
-    model.set_progress(1.0)
+    model.student.set_progress(1.0)
     return model.eval(), config
 
 
