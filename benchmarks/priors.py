@@ -34,6 +34,10 @@ BIASES: Mapping[str, BiasConfig] = {
     "vertical, box, row": BiasConfig(lambda_=0.5, direction="vertical"),
     "both, box, row": BiasConfig(lambda_=0.5, direction="both"),
     "horizontal, learned": BiasConfig(lambda_="learned"),
+    "horizontal, values": BiasConfig(lambda_=0.5, form="values"),
+    "horizontal, rows 1": BiasConfig(lambda_=0.5, rows=1),
+    "horizontal, rows 2": BiasConfig(lambda_=0.5, rows=2),
+    "horizontal, learned table": BiasConfig(relative="learned"),
 }
 
 
@@ -80,12 +84,19 @@ def token_dropout_cost(dim: int, heads: int, side: int, batch: int, repeats: int
     x = torch.randn(batch, PREFIX + side * side, dim, device=device, requires_grad=True)
     block = DecoderBlock(dim, heads, DecoderConfig(), None).to(device)
     decoder = DEPTH * medians({"": partial(step, block, x, grid)}, max(3, repeats // 3), device)[""]
+
+    def cut(config: TokenDropoutConfig) -> Callable[[], object]:
+        module = TokenDropout(config, dim).to(device).train()
+        module.generator = torch.Generator(device=device).manual_seed(0)
+        return partial(step, module, x, grid)
+
     candidates: dict[str, Callable[[], object]] = {}
     for pattern in ("token", "segment", "stripe", "block"):
-        for fill in ("zero", "mean", "neighbour", "learned"):
-            module = TokenDropout(TokenDropoutConfig(pattern=pattern, fill=fill), dim).to(device).train()
-            module.generator = torch.Generator(device=device).manual_seed(0)
-            candidates[f"{pattern}, {fill}"] = partial(step, module, x, grid)
+        for fill in ("zero", "mean", "neighbour", "learned", "noise", "donor", "swap"):
+            config = TokenDropoutConfig(pattern=pattern, fill=fill)
+            candidates[f"{pattern}, {fill}"] = cut(config)
+        exact = TokenDropoutConfig(pattern=pattern, budget="exact")
+        candidates[f"{pattern}, zero, exact budget"] = cut(exact)
     rows = [
         [name, f"{ms:.2f}", f"{100 * ms / decoder:.2f} %"]
         for name, ms in medians(candidates, repeats, device).items()
@@ -104,20 +115,27 @@ def loss_cost(dim: int, side: int, batch: int, repeats: int, device: str) -> Non
     def run(config: TailConfig, q: float, alpha: float) -> None:
         LooseLoss(config)(en, de, q=q, alpha=alpha, beta=1.0, factor=0.1).backward()
 
-    coherent = TailConfig(structure="coherence")
+    coherent, line = TailConfig(structure="coherence"), TailConfig(structure="line")
     times = medians(
         {
             "no mining": partial(run, TailConfig(), 1.0, 0.0),
             "reference's tail": partial(run, TailConfig(), 0.1, 0.0),
             "box, alpha 0.5": partial(run, TailConfig(), 0.1, 0.5),
             "coherence, alpha 0.5": partial(run, coherent, 0.1, 0.5),
+            "line, alpha 0.5": partial(run, line, 0.1, 0.5),
+            **{
+                f"{combine}, box, alpha 0.5": partial(run, TailConfig(combine=combine), 0.1, 0.5)
+                for combine in ("product", "intersect", "union")
+            },
             "masked, box, alpha 0.5": partial(run, TailConfig(form="masked"), 0.1, 0.5),
         },
         repeats,
         device,
     )
-    rows = [[name, f"{ms:.2f}"] for name, ms in times.items()]
-    print_table(f"B: N = {side * side}, C = {dim}, B = {batch}", ["loss", "ms per step"], rows)
+    reference = times["reference's tail"]
+    rows = [[name, f"{ms:.2f}", f"{ms / reference:.2f}"] for name, ms in times.items()]
+    title = f"B: N = {side * side}, C = {dim}, B = {batch}"
+    print_table(title, ["loss", "ms per step", "of the reference's tail"], rows)
 
 
 def bias_cost(dim: int, heads: int, side: int, batch: int, repeats: int, device: str) -> None:
@@ -125,7 +143,9 @@ def bias_cost(dim: int, heads: int, side: int, batch: int, repeats: int, device:
     grid = (side, side)
     x = torch.randn(batch, PREFIX + side * side, dim, device=device, requires_grad=True)
     modules = {"plain": LinearAttention(dim, heads).to(device)}
-    modules |= {name: LinearAttention(dim, heads, bias=b).to(device) for name, b in BIASES.items()}
+    modules |= {
+        name: LinearAttention(dim, heads, bias=b, grid=grid).to(device) for name, b in BIASES.items()
+    }
     forward, both = (
         medians({name: partial(what, m, x, grid) for name, m in modules.items()}, repeats, device)
         for what in (predict, step)
