@@ -5,7 +5,7 @@
     study = ablate.load_spec("study.yaml")
     ablate.run_study(study, workers=2)
     results = ablate.gather("results/" + study.study)
-    results.frame, results.claims
+    results.frame, ablate.judge(results).claims
     ablate.make_report(results.folder)
 
 ``ablate`` imports ``model``, never the reverse; data flows ``cli -> report -> evidence -> running ->
@@ -42,13 +42,14 @@ from typing import TYPE_CHECKING, Any
 from model import __version__
 
 if TYPE_CHECKING:
-    from ablate.doors import gather, make_report, run_study
+    from ablate.doors import gather, judge, make_report, run_study
     from ablate.study.reading import load_spec
 
-__all__ = ["__version__", "gather", "load_spec", "make_report", "run_study"]
+__all__ = ["__version__", "gather", "judge", "load_spec", "make_report", "run_study"]
 
 _DOORS = {
     "gather": "ablate.doors",
+    "judge": "ablate.doors",
     "load_spec": "ablate.study.reading",
     "make_report": "ablate.doors",
     "run_study": "ablate.doors",

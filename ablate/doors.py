@@ -12,6 +12,7 @@ from ablate.study.reading import load_spec
 from ablate.study.spec import StudySpec
 
 if TYPE_CHECKING:
+    from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
     from ablate.running.progress import View
     from ablate.running.session import RunOptions
@@ -105,6 +106,16 @@ def gather(study: Path | str) -> Results:
     from ablate.evidence.gather import gather as read
 
     return read(_brought_up_to_date(study))
+
+
+def judge(results: Results) -> Judgement:
+    """What the seeds allow to be said of a study: claims with their verdicts, differences, best groups.
+
+    Everything is computed when it is first asked for, and once.
+    """
+    from ablate.evidence.judgement import Judgement
+
+    return Judgement(results)
 
 
 def make_report(study: Path | str) -> Path:

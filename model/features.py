@@ -11,19 +11,19 @@ otherwise, the encoder may round otherwise, so results agree up to rounding.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import os
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import filelock
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from model.config import ImageConfig, ModelConfig, dump_config
@@ -34,6 +34,8 @@ from model.data.transforms import load_image
 from model.encoders.base import EncoderShape
 from model.encoders.build import weights_fingerprint
 from model.errors import StorageError
+from model.files import replacing, write_bytes
+from model.machine import available_cores
 from model.teacher import Teacher, build_teacher
 
 Progress = Callable[[int, int, str], None]
@@ -101,7 +103,7 @@ class StreamedFeatures:
 
 def load_images(samples: Sequence[Sample], image: ImageConfig) -> Tensor:
     """Network inputs [len(samples), 3, crop_h, crop_w], decoded by a few threads."""
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(max_workers=min(4, available_cores())) as pool:
         return torch.stack(list(pool.map(lambda s: load_image(s.image_path, image), samples)))
 
 
@@ -183,28 +185,28 @@ def open_features(
         headers.append(header)
         done += len(part.samples)
     maps = [_map(folder / part.digest, header) for part, header in zip(parts, headers, strict=True)]
-    return CachedFeatures(samples, headers[0].encoder_shape(), maps)
+    return CachedFeatures(samples, headers[0].encoder, maps)
 
 
 @dataclass(frozen=True)
 class _Header:
     """What the ``.json`` beside a feature file says."""
 
-    shape: list[int]
-    dtype: str
+    shape: tuple[int, int, int, int]
+    """n, G, T, C."""
+    dtype: Literal["float32", "bfloat16", "float16"]
     checksum: str
-    dim: int
-    heads: int
-    prefix: int
-    grid: list[int]
-    layers: int
+    encoder: EncoderShape
     torch: str
     device: str
-    class_token: bool = True
 
-    def encoder_shape(self) -> EncoderShape:
-        grid = (self.grid[0], self.grid[1])
-        return EncoderShape(self.dim, self.heads, self.prefix, grid, self.layers, self.class_token)
+    @property
+    def numbers(self) -> int:
+        """How many the file holds."""
+        return math.prod(self.shape)
+
+
+_HEADER = TypeAdapter(_Header)
 
 
 class _Loader:
@@ -245,10 +247,9 @@ class _Loader:
                 hint="free some space, choose another folder with --cache, or set cache.budget_gb: 0",
             )
         dtype = DTYPES[self.config.cache.dtype]
-        partial = stem.with_name(f"{stem.name}.partial")
         checksum = hashlib.blake2b(digest_size=16)
         note = f"encoding {part.category} ({cache_bytes(self.config, shape, total) / 1e9:.2g} GB in all)"
-        with partial.open("wb") as stream:
+        with replacing(stem.with_name(f"{stem.name}.bin")) as stream:
             for batch in _batches(part.samples, ENCODE_BATCH):
                 images = load_images(batch, self.config.image).to(self.device)
                 groups = teacher(images).to(dtype).cpu().contiguous()
@@ -257,25 +258,15 @@ class _Loader:
                 stream.write(raw)
                 done += len(batch)
                 self.progress(done, total, note)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(stem.with_name(f"{stem.name}.bin"))
         header = _Header(
-            shape=[len(part.samples), self.config.group_count, shape.tokens, shape.dim],
+            shape=(len(part.samples), self.config.group_count, shape.tokens, shape.dim),
             dtype=self.config.cache.dtype,
             checksum=checksum.hexdigest(),
-            dim=shape.dim,
-            heads=shape.heads,
-            prefix=shape.prefix,
-            grid=list(shape.grid),
-            layers=shape.layers,
+            encoder=shape,
             torch=torch.__version__,
             device=str(self.device),
-            class_token=shape.class_token,
         )
-        pending = stem.with_name(f"{stem.name}.json.partial")
-        pending.write_text(json.dumps(dataclasses.asdict(header), indent=1))
-        pending.replace(stem.with_name(f"{stem.name}.json"))
+        write_bytes(stem.with_name(f"{stem.name}.json"), _HEADER.dump_json(header, indent=1))
         return header
 
 
@@ -288,13 +279,11 @@ def _read_header(stem: Path, *, verify: bool) -> _Header | None:
     """The header of a finished build, or None where there is none or it does not match its file."""
     path, data = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.bin")
     try:
-        header = _Header(**json.loads(path.read_text()))
+        header = _HEADER.validate_json(path.read_bytes())
         size = data.stat().st_size
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):  # pydantic's is a ValueError
         return None
-    expected = DTYPES[header.dtype].itemsize
-    for length in header.shape:
-        expected *= length
+    expected = header.numbers * DTYPES[header.dtype].itemsize
     if size != expected or (verify and content_hash(data) != header.checksum):
         path.unlink(missing_ok=True)
         return None
@@ -303,9 +292,6 @@ def _read_header(stem: Path, *, verify: bool) -> _Header | None:
 
 def _map(stem: Path, header: _Header) -> Tensor:
     """The file as a tensor [n, G, T, C], mapped privately: nothing written can reach the file."""
-    count = 1
-    for length in header.shape:
-        count *= length
     path = str(stem.with_name(f"{stem.name}.bin"))
-    flat = torch.from_file(path, shared=False, size=count, dtype=DTYPES[header.dtype])
+    flat = torch.from_file(path, shared=False, size=header.numbers, dtype=DTYPES[header.dtype])
     return flat.reshape(header.shape)  # [n, G, T, C]

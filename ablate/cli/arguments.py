@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from model.errors import ConfigError, StorageError
+from model.files import write_text
 from model.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -226,11 +227,7 @@ def write_new(path: Path, text: str, *, force: bool) -> None:
     """
     if path.exists() and not force:
         raise StorageError(f"{path} exists already", hint="--force replaces it")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    write_text(path, text)
 
 
 def dashboard_command(study_dir: Path, port: int) -> list[str]:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ablate.running.process import available_cores
 from ablate.running.provenance import PACKAGES
 from model import __version__
 from model.config import EncoderConfig
 from model.encoders.build import describe
+from model.machine import available_cores
 
 Level = Literal["ok", "note", "problem"]
 

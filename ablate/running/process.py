@@ -18,6 +18,7 @@ from typing import Any
 from model import errors
 from model.errors import UserError
 from model.files import storage_errors
+from model.machine import available_cores
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What the numerical libraries take their number of threads from."""
@@ -45,13 +46,6 @@ class Exit(enum.IntEnum):
 
 
 # --- cores, threads, devices ----------------------------------------------------------------------
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def allot_threads(environment: MutableMapping[str, str], threads: int, *, override: bool) -> None:

@@ -17,9 +17,10 @@ from typing import Any
 
 import psutil
 
-from ablate.running.process import available_cores, device_name
+from ablate.running.process import device_name
 from ablate.running.recorded import dump_run
 from ablate.study.plan import Run
+from model.machine import available_cores
 
 PACKAGES = (
     "ablate", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pandas", "pillow",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from model.errors import DataError, StorageError
 from model.files import read_json, replacing
+from model.machine import available_cores
 
 Progress = Callable[[int, int], None]
 """Called with (files hashed, files to hash)."""
@@ -77,7 +77,7 @@ class FileHashes:
                 fresh.append((path, key, stamp))
         if fresh:
             # Reading dominates and hashlib releases the interpreter's lock: threads suffice.
-            with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+            with ThreadPoolExecutor(max_workers=min(8, 2 * available_cores())) as pool:
                 for done, ((path, key, stamp), digest) in enumerate(
                     zip(fresh, pool.map(hash_file, (path for path, _, _ in fresh)), strict=True), start=1
                 ):

@@ -20,6 +20,7 @@ from model.data.transforms import IMAGENET_MEAN, IMAGENET_STD
 from model.encoders.efficientnet import STAGES, WIDTH, Backbone, on_one_grid
 from model.encoders.efficientnet_id import CONSTANTS, VERSION, fingerprint_of
 from model.encoders.texture_fit import IMAGES, bank, same_constants
+from model.files import write_bytes
 
 
 def projection_matrix(covariance: Tensor, width: int) -> Tensor:
@@ -71,7 +72,7 @@ def main() -> None:
         contents = options.out.read_bytes()  # run keys hash the file: equal constants keep their name
     else:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_bytes(contents)
+        write_bytes(options.out, contents)
     print(f"{options.out}: {fingerprint_of(contents)} in {time.perf_counter() - start:.0f} s")
 
 

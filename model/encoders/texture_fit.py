@@ -26,6 +26,7 @@ from torch import Tensor
 
 from model.encoders.identity import TEXTURE_CONSTANTS, TEXTURE_VERSION, constants_fingerprint
 from model.encoders.texture import SPREADS, describe, line_and_edge_filters
+from model.files import write_bytes
 
 SIDE = 256
 IMAGES = 192
@@ -215,7 +216,7 @@ def main() -> None:
         contents = options.out.read_bytes()  # run keys hash the file: equal constants keep their name
     else:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_bytes(contents)
+        write_bytes(options.out, contents)
     print(f"{options.out}: {constants_fingerprint(contents)} in {time.perf_counter() - start:.0f} s")
 
 
