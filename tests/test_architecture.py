@@ -122,10 +122,12 @@ def test_no_file_is_too_long_to_read(path: Path) -> None:
 
 
 def test_tests_mirror_the_packages() -> None:
-    folders = {path.parent.relative_to(ROOT) for path in MODULES}
+    """Folder for folder: every folder that holds a module of behaviour has tests, and no other has."""
+    folders = {path.parent.relative_to(ROOT) for path in MODULES if path.name != "__init__.py"}
+    folders -= {Path("ablate/report/templates")}
     tested = {
         path.parent.relative_to(ROOT / "tests")
         for package in ("ablate", "model")
         for path in (ROOT / "tests" / package).rglob("test_*.py")
     }
-    assert tested - folders == set()
+    assert tested == folders

@@ -37,7 +37,9 @@ def _is_plain(text: str) -> bool:
 
 def _in_quotes(text: str) -> str:
     if "'" in text or not text.isprintable():
-        return json.dumps(text, ensure_ascii=not text.isprintable())
+        # JSON's escapes are YAML's, but for what lies beyond 16 bits: there JSON writes two surrogates.
+        quoted = json.dumps(text, ensure_ascii=False)
+        return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in quoted)
     return f"'{text}'"
 
 

@@ -19,7 +19,7 @@ from model.data.samples import Sample
 from model.errors import DataError
 from tests.model.data import layouts
 
-MAGNETIC_TILE = Path(__file__).parents[4] / "shared/datasets/magnetic_tile"
+MAGNETIC_TILE = Path(__file__).parents[5] / "shared/datasets/magnetic_tile"
 
 
 def read(root: Path, dataset: DatasetName, **values: typing.Any) -> list[Sample]:
