@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import DivergedError
-from model.metric_names import STRATUM_METRICS
+from model.metric_names import MECHANISM_METRICS, STRATUM_METRICS
 from model.metrics import AuproRecipe, Metrics, evaluate
 from model.regions import Regions, label_regions
 from model.strata import ALL, STRATA, Strata
@@ -80,6 +80,7 @@ def mechanism(
         own = strata.regions.of_pixel[stop[index] - len(y) : stop[index]]
         sums += np.bincount(own, weights=values[token_row[y], token_column[x]], minlength=len(sums))
 
+    of_normal, of_defect, gap = MECHANISM_METRICS
     result: list[Row] = []
     for stratum in (ALL, *STRATA):
         members = strata.members(stratum) & used[strata.regions.image]
@@ -90,9 +91,9 @@ def mechanism(
         no_defect = "" if pixels else "no defect of this kind"
         no_normal = "" if tokens else no_defect or "no token is free of defects"
         result += [
-            Row(stratum, "token_distance_normal", float(normal), no_normal),
-            Row(stratum, "token_distance_defect", float(defect), no_defect),
-            Row(stratum, "token_distance_gap", float(defect - normal), no_defect or no_normal),
+            Row(stratum, of_normal, float(normal), no_normal),
+            Row(stratum, of_defect, float(defect), no_defect),
+            Row(stratum, gap, float(defect - normal), no_defect or no_normal),
             Row(stratum, "defects", float(np.count_nonzero(members))),
         ]
     return result

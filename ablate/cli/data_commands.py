@@ -89,4 +89,5 @@ def check_data(
         raise typer.Exit(2)
     strata_of = strata_by_sample(dataset, study.config(study.rows()[0].overrides), cache_dir=folder)
     print_strata(console, count_strata(dataset, strata_of))
-    print(f"wrote {contact_sheet(dataset, out or Path(f'{study.study}-data.png'))}")
+    sheet = contact_sheet(dataset, out or Path(f"{study.study}-data.png"), caption=strata_of)
+    print(f"wrote {sheet}")
