@@ -224,8 +224,10 @@ def _tiles(sample: Sample, style: SheetStyle, caption: StrataOf | None, font: An
     if sample.has_truth:
         pixels[_outline(open_mask(sample, image.size), size)] = style.outline
     outlined = _framed(Image.fromarray(pixels), style)
-    if caption and sample.has_truth and (words := " ".join(caption(sample))):
-        _write_caption(outlined, words, font)
+    # What combines strata (faint+broken) repeats them, and a tile is narrow.
+    strata = [name for name in caption(sample) if "+" not in name] if caption and sample.has_truth else []
+    if strata:
+        _write_caption(outlined, " ".join(map(_short, strata)), font)
     return [_framed(small, style), outlined]
 
 
@@ -233,6 +235,12 @@ def _framed(image: Image.Image, style: SheetStyle) -> Image.Image:
     frame = Image.new("RGB", (style.cell, style.cell), (225, 225, 225))
     frame.paste(image, ((style.cell - image.width) // 2, (style.cell - image.height) // 2))
     return frame
+
+
+def _short(stratum: str) -> str:
+    """``orientation=horizontal`` as ``horizontal``."""
+    group, _, name = stratum.rpartition("=")
+    return f"no {group}" if name == "none" else name
 
 
 def _write_caption(tile: Image.Image, words: str, font: Any) -> None:

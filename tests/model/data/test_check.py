@@ -101,6 +101,10 @@ def test_contact_sheet(tmp_path: Path) -> None:
     assert tiles == [False, True, False, True]
     captioned = check.contact_sheet(dataset, tmp_path / "words.png", style, lambda _: ["faint"])
     assert (np.asarray(Image.open(captioned)) != pixels).any()
+    short = check.contact_sheet(
+        dataset, tmp_path / "short.png", style, lambda _: ["faintness=faint", "faint+broken"]
+    )
+    assert (np.asarray(Image.open(short)) == np.asarray(Image.open(captioned))).all()
 
 
 def test_contact_sheet_that_cannot_be_written(tmp_path: Path) -> None:
