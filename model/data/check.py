@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from model.data.dataset import Dataset
 from model.data.hashing import Progress
-from model.data.images import open_image, open_mask
+from model.data.images import open_image, open_mask, orientation_of
 from model.data.samples import GOOD, Sample
 from model.data.splits import grouped, ranked
 from model.errors import DataError, StorageError
@@ -112,6 +112,8 @@ def _problems_of(sample: Sample) -> list[Problem]:
         return problem(str(error), fatal=True)
     if sample.label and not mask.any():
         return problem("anomalous image whose mask is empty", fatal=False)
+    if (orientation := orientation_of(sample.image_path)) != 1:
+        return problem(f"stored turned (EXIF orientation {orientation}), read upright", fatal=False)
     return []
 
 
