@@ -7,6 +7,7 @@ model's records define them: dotted settings, and levels or ranges of settings (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -55,11 +56,16 @@ def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
     return WithJsonSchema({"x-settings": kind, "x-inline": inline})
 
 
+MOST_SEEDS = 1_000_000
+
+
 def _count_to_seeds(value: Any) -> Any:
     """``5`` -> seeds 0 to 4; anything else is left to the checks of a list."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError(f"{value} is outside the allowed range [1, inf)")
+        if value > MOST_SEEDS:
+            raise ValueError(f"{value} seeds; at most {MOST_SEEDS} can be counted out")
         return tuple(range(value))
     # After a function, pydantic's strict mode no longer takes JSON's lists for tuples.
     return tuple(value) if isinstance(value, list) and value else value
@@ -346,6 +352,15 @@ def smoke(spec: StudySpec) -> StudySpec:
         pinned={**spec.pinned, **small},
         invocation=replace(spec.invocation, smoke=True),
     )
+
+
+def count_rows(variants: Mapping[str, Mapping[str, Any]], factors: Factors | None) -> int:
+    """How many rows :func:`rows_of` gives, without making them."""
+    named = max(len(variants), 1)
+    if factors is None:
+        return named
+    counts = [len(levels) for levels in factors.levels.values()]
+    return named + (sum(counts) if factors.design == "one-at-a-time" else named * math.prod(counts))
 
 
 def rows_of(variants: Mapping[str, Mapping[str, Any]], factors: Factors | None) -> tuple[Row, ...]:
