@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
@@ -27,6 +28,7 @@ MOST_DEPTH = 40
 """Levels of nesting; a study needs six."""
 MOST_VALUES = 100_000
 """Values of a document with its aliases expanded."""
+_MOST_BRACKETS = 200
 _MOST_DIGITS = 60
 _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 _SECRET = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|KEY|APIKEY|CREDENTIAL)S?(_|$)", re.IGNORECASE)
@@ -114,6 +116,8 @@ class _Reader:
     def parse(self, text: str) -> Located:
         masked = _EXPANSION.sub(lambda found: found.group().replace("{", _OPEN).replace("}", _CLOSE), text)
         try:
+            if _brackets(masked) > _MOST_BRACKETS:
+                raise RecursionError  # would come of it anyway, seconds later
             node = self.yaml.compose(masked)
         except RecursionError:
             Mark(self.source).fail(f"nested too deeply: more than {MOST_DEPTH} levels")
@@ -210,6 +214,12 @@ class _Reader:
                 if name not in values:
                     values[name], keys[name] = item, source.keys[name]
         return Located(values, mark, keys)
+
+
+def _brackets(text: str) -> int:
+    """How many brackets are open at most; text in quotes counts as well."""
+    steps = ((char in "[{") - (char in "]}") for char in text if char in "[]{}")
+    return max(accumulate(steps), default=0)
 
 
 def _check_digits(tag: str, text: str, mark: Mark) -> None:

@@ -26,7 +26,7 @@ from ablate.study.text import flow, label
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
-from model.metric_names import Metric
+from model.metric_names import Metric, metric_of
 from model.presets import PRESETS
 from model.suggest import suggestion
 
@@ -90,6 +90,10 @@ Seeds = Annotated[
     ),
 ]
 """Replicates: how many (5 is seeds 0 to 4), or which."""
+
+
+MetricName = Annotated[Metric, BeforeValidator(metric_of)]
+"""A metric, by its name or by what tables call it."""
 
 
 def _presets() -> WithJsonSchema:
@@ -157,7 +161,7 @@ class SearchConfig:
     """Stop a trial early when a paired test over its runs says it cannot win, or never."""
     trials: Positive = 50
     """Configurations to try."""
-    objective: Metric = "image_auroc"
+    objective: MetricName = "image_auroc"
     """Metric to maximise: mean over categories and seeds."""
     seeds: Seeds = ()
     """Seeds that every trial is judged on; the study's if not given."""
@@ -173,7 +177,7 @@ class ReportConfig:
 
     baseline: str | None = None
     """Variant every other one is compared with; the first row if not given."""
-    primary: Metric = "image_auroc"
+    primary: MetricName = "image_auroc"
     """Metric that the headline, the claims without one and the figures are about."""
     aupro: Literal["exact", "reference200"] = "exact"
     """AUPRO by the exact integral, or by the reference implementation's 200 thresholds, to compare
