@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -91,7 +92,10 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
             invocation = Invocation.from_json(_text_of(path))
         except ValueError as error:
             raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
-    return load_spec(folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke)
+    # What has been started was not too large for whoever started it.
+    return load_spec(
+        folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke, most_runs=sys.maxsize
+    )
 
 
 def _text_of(path: Path) -> str:
