@@ -39,7 +39,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from model import __version__
+from ablate.own_model import claim_name
+
+claim_name()
+
+from model import __version__  # noqa: E402 - only now is it certain which package that is
 
 if TYPE_CHECKING:
     from ablate.doors import gather, judge, make_report, run_study

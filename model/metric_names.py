@@ -6,6 +6,7 @@ here. No torch here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 ImageMetric = Literal["image_auroc", "image_ap", "image_f1max"]
@@ -22,3 +23,24 @@ STRATUM_METRICS = ("image_auroc", "pixel_ap", "aupro")
 
 MECHANISM_METRICS = ("token_distance_normal", "token_distance_defect", "token_distance_gap")
 """What the model does to tokens: it has no better or worse, except for the gap (larger is better)."""
+
+METRIC_LABELS: Mapping[str, str] = {
+    "image_auroc": "I-AUROC",
+    "image_ap": "I-AP",
+    "image_f1max": "I-F1",
+    "pixel_auroc": "P-AUROC",
+    "pixel_ap": "P-AP",
+    "pixel_f1max": "P-F1",
+    "aupro": "AUPRO",
+    "aupro_05": "AUPRO-5 %",
+    "token_distance_normal": "distance on normal tokens",
+    "token_distance_defect": "distance on defect tokens",
+    "token_distance_gap": "distance gap (defect − normal)",
+}
+"""What tables call them; a study file may, too."""
+
+
+def metric_of(name: object) -> object:
+    """The metric that a table calls so, capitals aside (``I-AUROC``); anything else as it is."""
+    by_label = {label.casefold(): metric for metric, label in METRIC_LABELS.items() if metric in METRICS}
+    return by_label.get(name.casefold(), name) if isinstance(name, str) else name

@@ -10,9 +10,13 @@ def suggestion(word: object, known: Iterable[str], *, list_all: bool = True) -> 
     """A did-you-mean hint, or the list of what is known where nothing is near.
 
     Capitals do not matter, and the last part of a dotted path stands for the path: ``q`` is near
-    ``tail.q``. ``list_all=False``: None where nothing is near.
+    ``tail.q``. Several names that end so are all named: ``auroc`` is of images or of pixels.
+    ``list_all=False``: None where nothing is near.
     """
     names = list(known)
+    meant = [name for name in names if name.casefold().endswith(f"_{str(word).casefold()}")]
+    if len(meant) > 1:
+        return f"did you mean {' or '.join(repr(name) for name in meant)}?"
     near = nearest(word, names)
     if near is not None:
         return f"did you mean '{near}'?"

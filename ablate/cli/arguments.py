@@ -36,6 +36,9 @@ Sets = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny version of the study, through every part.")]
+MaxPlan = Annotated[
+    int | None, typer.Option(min=1, help="Refuse a study of more runs.", show_default="100,000")
+]
 MaxRuns = Annotated[int | None, typer.Option(min=1, help="Start at most this many runs.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print progress as JSON, one object a line.")]
 Workers = Annotated[
@@ -95,16 +98,21 @@ def find_study(target: str, results: Path) -> Path:
 
 
 def load_study(
-    path: Path, sets: Sequence[str] | None = None, smoke: bool = False, *, echo: bool = True
+    path: Path,
+    sets: Sequence[str] | None = None,
+    smoke: bool = False,
+    *,
+    echo: bool = True,
+    max_plan: int | None = None,
 ) -> StudySpec:
     """The spec that a command's argument and its ``--set`` options mean; ``echo``: say what was set.
 
     Raises :class:`ConfigError` for anything wrong with it.
     """
     from ablate.cli.printing import make_console, print_overrides
-    from ablate.study.reading import load_spec
+    from ablate.study.reading import MOST_RUNS, load_spec
 
-    spec = load_spec(path, tuple(sets or ()), smoke=smoke)
+    spec = load_spec(path, tuple(sets or ()), smoke=smoke, most_runs=max_plan or MOST_RUNS)
     if echo:
         print_overrides(make_console(), spec)
     return spec

@@ -73,6 +73,7 @@ def check_data(
     out: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Contact sheet.", show_default="STUDY-data.png")
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything is noted.")] = False,
     cache: Cache = None,
 ) -> None:
     """Decode every image and mask: counts, strata, all that is wrong, and a contact sheet."""
@@ -91,3 +92,5 @@ def check_data(
     print_strata(console, count_strata(dataset, strata_of))
     sheet = contact_sheet(dataset, out or Path(f"{study.study}-data.png"), caption=strata_of)
     print(f"wrote {sheet}")
+    if strict and problems:
+        raise typer.Exit(1)

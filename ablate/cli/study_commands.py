@@ -14,6 +14,7 @@ from ablate.cli.arguments import (
     Json,
     JsonLines,
     KeepGoing,
+    MaxPlan,
     MaxRuns,
     Results,
     Retries,
@@ -42,6 +43,7 @@ def run(
     spec: SpecFile,
     sets: Sets = None,
     workers: Workers = None,
+    max_plan: MaxPlan = None,
     max_runs: MaxRuns = None,
     timeout: Timeout = None,
     retries: Retries = 1,
@@ -56,7 +58,7 @@ def run(
     cache: Cache = None,
 ) -> None:
     """Run a study: what is missing of it; finished runs are never repeated."""
-    study = load_study(spec, sets, smoke, echo=not as_json)
+    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
     set_threads(threads)
     options = run_options(
         workers=workers,
@@ -111,12 +113,13 @@ def plan(
     sets: Sets = None,
     smoke: Smoke = False,
     as_json: Json = False,
+    max_plan: MaxPlan = None,
     workers: Annotated[int, typer.Option(min=1, help="Workers to estimate the time for.")] = 1,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
-    study = load_study(spec, sets, smoke, echo=not as_json)
+    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
     _print_plan(study, results, cache_dir(cache), workers, as_json)
 
 

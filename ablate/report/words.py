@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ablate.study.claims import METRICS
+from model.metric_names import METRIC_LABELS, METRICS
 
 if TYPE_CHECKING:
     from ablate.evidence.differences import Verdict
@@ -108,24 +108,10 @@ def verdict_text(verdict: Verdict | ClaimVerdict) -> str:
 TABLE_METRICS = METRICS[:7]
 """The seven of the literature; AUPRO at 5 % stands in the table of all differences."""
 
-_METRIC_LABELS: Mapping[str, str] = {
-    "image_auroc": "I-AUROC",
-    "image_ap": "I-AP",
-    "image_f1max": "I-F1",
-    "pixel_auroc": "P-AUROC",
-    "pixel_ap": "P-AP",
-    "pixel_f1max": "P-F1",
-    "aupro": "AUPRO",
-    "aupro_05": "AUPRO-5 %",
-    "token_distance_normal": "distance on normal tokens",
-    "token_distance_defect": "distance on defect tokens",
-    "token_distance_gap": "distance gap (defect − normal)",
-}
-
 
 def metric_label(metric: str) -> str:
     """What a reader calls the metric."""
-    return _METRIC_LABELS.get(metric, metric)
+    return METRIC_LABELS.get(metric, metric)
 
 
 def metric_level(metric: str) -> str:

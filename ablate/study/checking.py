@@ -77,14 +77,20 @@ def check_value(leaf: Leaf, value: Located, section: str = "") -> Any:
     ``section``: what messages put before the path, where it is not one of the model's.
     """
     parse_value(leaf, value, section)
-    return value.plain()
+    return _whole(leaf, value.plain())
+
+
+def _whole(leaf: Leaf, value: Any) -> Any:
+    """``1e4`` is a whole number where one is asked for."""
+    whole = isinstance(value, float) and value.is_integer() and leaf.is_number and not leaf.is_float
+    return int(value) if whole else value
 
 
 def parse_value(leaf: Leaf, value: Located, section: str = "") -> Any:
     """As :func:`check_value`; the value as the record holds it."""
     path = f"{section}.{leaf.path}" if section else leaf.path
     try:
-        parsed = leaf.adapter.validate_json(json.dumps(value.plain()), strict=True)
+        parsed = leaf.adapter.validate_json(json.dumps(_whole(leaf, value.plain())), strict=True)
     except ValidationError as error:
         _explain(leaf, path, value, error)
     _check_unique(leaf, path, value)
@@ -147,9 +153,14 @@ def _explain(leaf: Leaf, path: str, value: Located, failure: ValidationError) ->
         place = _descend(value, error["loc"])
         got = shown(place.plain())
         if error["type"] == "value_error":
-            place.mark.fail(f"{path}: {_text(error)}")
+            said = _text(error)
+            place.mark.fail(f"{path}: {said}", hint=_fraction_hint(said, place.value))
         if error["type"] in _RANGE and isinstance(place.value, (int, float)):
-            place.mark.fail(f"{path}: {got} is outside the allowed range {_range(error, leaf)}")
+            allowed = _range(error, leaf)
+            place.mark.fail(
+                f"{path}: {got} is outside the allowed range {allowed}",
+                hint=_fraction_hint(allowed, place.value),
+            )
         if error["type"] == "unexpected_keyword_argument":
             name = str(error["loc"][-1])
             known = ["from", "to", "shape", "begin", "end"]
@@ -171,6 +182,12 @@ def _explain(leaf: Leaf, path: str, value: Located, failure: ValidationError) ->
         f"{path}: expected {expected}, got {shown(place.plain())}",
         hint=_type_hint(place, expected, leaf.schema),
     )
+
+
+def _fraction_hint(said: str, value: Any) -> str | None:
+    """For a value above an allowed range that ends at 1: was it meant in percent?"""
+    percent = said.endswith((", 1]", ", 1)")) and isinstance(value, (int, float)) and 1 < value <= 100
+    return f"a fraction; {value:g} % is {value / 100:g}" if percent else None
 
 
 def _choices(error: Mapping[str, Any]) -> list[str]:

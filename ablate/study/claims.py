@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ablate.study.located import Located
 from ablate.study.text import shown
-from model.metric_names import METRICS
+from model.metric_names import METRIC_LABELS, METRICS, metric_of
 from model.suggest import suggestion
 
 
@@ -21,8 +21,9 @@ def _form(direction: str, metric: str) -> str:
     return rf"(\S+)\s+({direction})\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+({metric}))?"
 
 
+_LABELS = [label for metric, label in METRIC_LABELS.items() if metric in METRICS and " " not in label]
 _CLAIM = re.compile(_form(r"\S+", r"\S+"))  # wider than the grammar, to say what is wrong
-EDITOR_PATTERN = rf"^\s*{_form('[<>]', '|'.join(METRICS))}\s*$"
+EDITOR_PATTERN = rf"^\s*{_form('[<>]', '|'.join((*METRICS, *_LABELS)))}\s*$"
 """What editors accept as a claim; they know no names of variants."""
 
 
@@ -72,6 +73,7 @@ def parse_claim(
             node.mark.fail(f"the claim names an unknown variant '{name}'", hint=suggestion(name, variants))
     if left == right:
         node.mark.fail(f"the claim compares '{left}' with itself")
+    metric = metric_of(metric)
     if metric is not None and metric not in METRICS:
         node.mark.fail(f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, METRICS))
     if category == "all":

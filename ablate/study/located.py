@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
@@ -23,6 +24,14 @@ from model.errors import ConfigError
 _EXPANSION = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}\n]*))?\}")
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MASKED = re.compile(rf"\${_OPEN}([A-Za-z_][A-Za-z0-9_]*)(?::-([^{_OPEN}{_CLOSE}\n]*))?{_CLOSE}")
+MOST_DEPTH = 40
+"""Levels of nesting; a study needs six."""
+MOST_VALUES = 100_000
+"""Values of a document with its aliases expanded."""
+_MOST_BRACKETS = 200
+_MOST_DIGITS = 60
+_NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+_SECRET = re.compile(r"(^|_)(TOKEN|PASSWORD|PASSWD|SECRET|KEY|APIKEY|CREDENTIAL)S?(_|$)", re.IGNORECASE)
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 
 
@@ -97,6 +106,7 @@ class _Reader:
         self.placed = placed
         self.yaml = YAML(typ="safe", pure=True)
         self.open: list[Node] = []
+        self.values = 0
 
     def mark(self, node_mark: Any) -> Mark:
         if not self.placed:
@@ -106,7 +116,11 @@ class _Reader:
     def parse(self, text: str) -> Located:
         masked = _EXPANSION.sub(lambda found: found.group().replace("{", _OPEN).replace("}", _CLOSE), text)
         try:
+            if _brackets(masked) > _MOST_BRACKETS:
+                raise RecursionError  # would come of it anyway, seconds later
             node = self.yaml.compose(masked)
+        except RecursionError:
+            Mark(self.source).fail(f"nested too deeply: more than {MOST_DEPTH} levels")
         except MarkedYAMLError as error:
             place = error.problem_mark or error.context_mark
             problem = " ".join(str(part) for part in (error.context, error.problem) if part)
@@ -123,10 +137,15 @@ class _Reader:
 
     def read(self, node: Node) -> Located:
         mark = self.mark(node.start_mark)
+        self.values += 1
+        if self.values > MOST_VALUES:
+            mark.fail(f"more than {MOST_VALUES:,} values", hint="do aliases repeat aliases?")
         if isinstance(node, ScalarNode):
             return self.read_scalar(node, mark)
         if node in self.open:
             mark.fail("an alias refers to a value that contains it")
+        if len(self.open) >= MOST_DEPTH:
+            mark.fail(f"nested too deeply: more than {MOST_DEPTH} levels")
         self.open.append(node)
         if isinstance(node, MappingNode):
             located = self.read_mapping(node, mark)
@@ -142,11 +161,17 @@ class _Reader:
             return Located(node.value, mark)
         if str(node.tag) not in _PLAIN_TAGS:
             mark.fail(f"the tag {node.tag} is not used here")
+        _check_digits(str(node.tag), node.value, mark)
         return Located(self.yaml.constructor.construct_object(node, deep=True), mark)
 
     def expand(self, node: ScalarNode, mark: Mark) -> Located:
         def value_of(found: re.Match[str]) -> str:
             name, default = found.groups()
+            if _SECRET.search(name):  # specs, plans and logs keep what a study says
+                mark.fail(
+                    f"the environment variable {name} looks like a secret, and a study is recorded in full",
+                    hint="programs that need it read it from the environment themselves",
+                )
             # As in the shell: with :- an empty variable counts as unset.
             value = self.env.get(name) or default if default is not None else self.env.get(name)
             if value is None:
@@ -162,6 +187,7 @@ class _Reader:
         tag = str(self.yaml.resolver.resolve(ScalarNode, text, (True, False)))
         if tag not in _PLAIN_TAGS:
             return Located(text, mark)
+        _check_digits(tag, text, mark)
         typed = ScalarNode(tag, text, node.start_mark, node.end_mark)
         return Located(self.yaml.constructor.construct_object(typed, deep=True), mark)
 
@@ -190,6 +216,17 @@ class _Reader:
         return Located(values, mark, keys)
 
 
+def _brackets(text: str) -> int:
+    """How many brackets are open at most; text in quotes counts as well."""
+    steps = ((char in "[{") - (char in "]}") for char in text if char in "[]{}")
+    return max(accumulate(steps), default=0)
+
+
+def _check_digits(tag: str, text: str, mark: Mark) -> None:
+    if tag in _NUMBERS and len(text) > _MOST_DIGITS:
+        mark.fail(f"a number of {len(text):,} characters", hint=f"at most {_MOST_DIGITS}")
+
+
 def parse_yaml(text: str, source: str, env: Mapping[str, str], *, placed: bool = True) -> Located:
     """Parse one YAML 1.2 document.
 
@@ -202,6 +239,7 @@ def parse_yaml(text: str, source: str, env: Mapping[str, str], *, placed: bool =
 
     Raises
     ------
-    ConfigError: invalid YAML, a duplicate key or an unset variable, with file, line and column.
+    ConfigError: invalid YAML, a duplicate key, an unset or secret variable, or a document that is nested
+        or expands beyond :data:`MOST_DEPTH` and :data:`MOST_VALUES`, with file, line and column.
     """
     return _Reader(source, env, placed).parse(text)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +44,11 @@ from model.suggest import suggestion
 SPEC_FILE = "spec.yaml"
 INVOCATION_FILE = "invocation.json"
 
+MOST_BYTES = 1 << 19
+"""Size of a study file. Reading YAML with its places takes seconds per megabyte."""
+MOST_RUNS = 100_000
+"""Cells of a study, unless ``--max-plan`` says otherwise."""
+
 
 def load_spec(
     path: Path | str,
@@ -49,6 +56,7 @@ def load_spec(
     env: Mapping[str, str] = os.environ,
     *,
     smoke: bool = False,
+    most_runs: int = MOST_RUNS,
 ) -> StudySpec:
     """Read and validate a study.
 
@@ -58,13 +66,14 @@ def load_spec(
     overrides: ``path=value`` as given to ``--set``, e.g. ``base.train.iterations=100``.
     env: the environment that ``${NAME}`` is looked up in.
     smoke: make it tiny (see :func:`ablate.study.spec.smoke`).
+    most_runs: refuse a study of more rows x seeds.
 
     Raises
     ------
     ConfigError: anything wrong with the file or an override, with file, line and column.
     """
     path = Path(path)
-    return parse_spec(_text_of(path), path, overrides, env, smoke=smoke)
+    return parse_spec(_text_of(path), path, overrides, env, smoke=smoke, most_runs=most_runs)
 
 
 def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpec:
@@ -83,12 +92,19 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
             invocation = Invocation.from_json(_text_of(path))
         except ValueError as error:
             raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
-    return load_spec(folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke)
+    # What has been started was not too large for whoever started it.
+    return load_spec(
+        folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke, most_runs=sys.maxsize
+    )
 
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ConfigError(f"{path} is larger than {MOST_BYTES // 1024} KiB", hint="is it a study?")
+        return content.decode("utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", hint="check the path") from error
     except UnicodeDecodeError as error:
@@ -104,6 +120,7 @@ def parse_spec(
     env: Mapping[str, str] = os.environ,
     *,
     smoke: bool = False,
+    most_runs: int = MOST_RUNS,
 ) -> StudySpec:
     """As :func:`load_spec`, from text that is (or will be) at ``path``."""
     root = parse_yaml(text, str(path), env)
@@ -111,7 +128,7 @@ def parse_spec(
     for given in overrides:
         replaced.append(override(root, given, env))
         root = replaced[-1].root
-    spec = _Reader(root).read(path, text, Invocation(tuple(overrides)))
+    spec = _Reader(root, most_runs).read(path, text, Invocation(tuple(overrides)))
     spec = replace(spec, applied=_applied(replaced, spec.preset))
     return records.smoke(spec) if smoke else spec
 
@@ -129,7 +146,8 @@ def _applied(replaced: Sequence[Replaced], preset: str | None) -> tuple[Override
 class _Reader:
     """Reads the document once, part by part; later parts check against earlier ones."""
 
-    def __init__(self, root: Located) -> None:
+    def __init__(self, root: Located, most_runs: int) -> None:
+        self.most_runs = most_runs
         if root.value is None:
             root.mark.fail("the file is empty", hint="start with: ablate init NAME")
         self.root = root
@@ -143,11 +161,12 @@ class _Reader:
         preset, base, base_sets = self._base()
         variants, variant_sets = self._variants()
         factors, factor_marks = self._factors()
+        seeds = self._value("seeds")
+        self._check_number(variants, factors, seeds)
         self._check_configs(base, base_sets, variants, variant_sets, factors, factor_marks)
         rows = [row.variant for row in records.rows_of(variants, factors)]
         self._check_unique(rows)
         report = self._report(rows)
-        seeds = self._value("seeds")
         search = read_search(self.items["search"], self.root.keys["search"], seeds, data) if (
             "search" in self.items
         ) else None  # fmt: skip
@@ -257,6 +276,9 @@ class _Reader:
             mark = node.keys[name]
             if not re.fullmatch(records.VARIANT_NAME, name):
                 mark.fail(f"{shown(name)} cannot name a variant", hint="no spaces, slashes, < or >")
+            twin = next((other for other in values if other.casefold() == name.casefold()), None)
+            if twin is not None:
+                mark.fail(f"variants '{twin}' and '{name}' differ in case only")
             given = given_settings(item, ModelConfig, f"variants.{name}")
             values[name], sets[name] = _checked(given), (mark, given)
         if not values:
@@ -278,6 +300,17 @@ class _Reader:
             self.root.keys["factors"].fail("factors names no setting", hint="e.g. tail.q: [0.01, 0.02]")
         levels = {path: _levels(path, item.value) for path, item in given.items()}
         return Factors(chosen, levels), {path: item.key for path, item in given.items()}
+
+    def _check_number(
+        self,
+        variants: Mapping[str, Mapping[str, Any]],
+        factors: Factors | None,
+        seeds: Sequence[int],
+    ) -> None:
+        """Refuse a study that is too large to be meant, before it is expanded."""
+        runs = records.count_rows(variants, factors) * len(seeds)
+        if runs > self.most_runs:
+            self.root.mark.fail(f"this plan has {runs:,} runs", hint="--max-plan raises the limit")
 
     def _check_configs(
         self,
@@ -303,8 +336,8 @@ class _Reader:
                 fail_whole(error, given or base_sets, mark, what)
 
     def _check_unique(self, rows: Sequence[str]) -> None:
-        for name in rows:
-            if rows.count(name) > 1:
+        for name, count in Counter(rows).items():
+            if count > 1:
                 self.root.keys["factors"].fail(f"two rows of the study would be called '{name}'")
 
     def _report(self, rows: Sequence[str]) -> ReportConfig:

@@ -7,6 +7,7 @@ model's records define them: dotted settings, and levels or ranges of settings (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -25,7 +26,7 @@ from ablate.study.text import flow, label
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
-from model.metric_names import Metric
+from model.metric_names import Metric, metric_of
 from model.presets import PRESETS
 from model.suggest import suggestion
 
@@ -55,11 +56,16 @@ def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
     return WithJsonSchema({"x-settings": kind, "x-inline": inline})
 
 
+MOST_SEEDS = 1_000_000
+
+
 def _count_to_seeds(value: Any) -> Any:
     """``5`` -> seeds 0 to 4; anything else is left to the checks of a list."""
     if isinstance(value, int) and not isinstance(value, bool):
         if value < 1:
             raise ValueError(f"{value} is outside the allowed range [1, inf)")
+        if value > MOST_SEEDS:
+            raise ValueError(f"{value} seeds; at most {MOST_SEEDS} can be counted out")
         return tuple(range(value))
     # After a function, pydantic's strict mode no longer takes JSON's lists for tuples.
     return tuple(value) if isinstance(value, list) and value else value
@@ -84,6 +90,10 @@ Seeds = Annotated[
     ),
 ]
 """Replicates: how many (5 is seeds 0 to 4), or which."""
+
+
+MetricName = Annotated[Metric, BeforeValidator(metric_of)]
+"""A metric, by its name or by what tables call it."""
 
 
 def _presets() -> WithJsonSchema:
@@ -151,7 +161,7 @@ class SearchConfig:
     """Stop a trial early when a paired test over its runs says it cannot win, or never."""
     trials: Positive = 50
     """Configurations to try."""
-    objective: Metric = "image_auroc"
+    objective: MetricName = "image_auroc"
     """Metric to maximise: mean over categories and seeds."""
     seeds: Seeds = ()
     """Seeds that every trial is judged on; the study's if not given."""
@@ -167,7 +177,7 @@ class ReportConfig:
 
     baseline: str | None = None
     """Variant every other one is compared with; the first row if not given."""
-    primary: Metric = "image_auroc"
+    primary: MetricName = "image_auroc"
     """Metric that the headline, the claims without one and the figures are about."""
     aupro: Literal["exact", "reference200"] = "exact"
     """AUPRO by the exact integral, or by the reference implementation's 200 thresholds, to compare
@@ -346,6 +356,15 @@ def smoke(spec: StudySpec) -> StudySpec:
         pinned={**spec.pinned, **small},
         invocation=replace(spec.invocation, smoke=True),
     )
+
+
+def count_rows(variants: Mapping[str, Mapping[str, Any]], factors: Factors | None) -> int:
+    """How many rows :func:`rows_of` gives, without making them."""
+    named = max(len(variants), 1)
+    if factors is None:
+        return named
+    counts = [len(levels) for levels in factors.levels.values()]
+    return named + (sum(counts) if factors.design == "one-at-a-time" else named * math.prod(counts))
 
 
 def rows_of(variants: Mapping[str, Mapping[str, Any]], factors: Factors | None) -> tuple[Row, ...]:

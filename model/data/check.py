@@ -19,14 +19,20 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from model.data.dataset import Dataset
+from model.data.files import IMAGE_SUFFIXES
 from model.data.hashing import Progress
-from model.data.images import open_image, open_mask
+from model.data.images import open_image, open_mask, orientation_of
 from model.data.samples import GOOD, Sample
 from model.data.splits import grouped, ranked
 from model.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MOST_OF_AN_IMAGE = 0.5
+_UNREAD_SUFFIXES = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl"})
+"""Images that no reader takes."""
+_MASK_FOLDERS = frozenset({"ground_truth", "mask", "masks"})
 
 StrataOf = Callable[[Sample], Iterable[str]]
 """Names of the strata a sample belongs to, such as ``horizontal`` and ``faint``."""
@@ -112,6 +118,12 @@ def _problems_of(sample: Sample) -> list[Problem]:
         return problem(str(error), fatal=True)
     if sample.label and not mask.any():
         return problem("anomalous image whose mask is empty", fatal=False)
+    if sample.label and (share := float((mask > 0).mean())) > _MOST_OF_AN_IMAGE:
+        return problem(f"the mask covers {share:.0%} of the image: is it inverted?", fatal=False)
+    if sample.mask_path and sample.mask_path.suffix.lower() in (".jpg", ".jpeg"):
+        return problem("the mask is a JPEG: compression blurs its edges", fatal=False)
+    if (orientation := orientation_of(sample.image_path)) != 1:
+        return problem(f"stored turned (EXIF orientation {orientation}), read upright", fatal=False)
     return []
 
 
@@ -123,7 +135,38 @@ def find_problems(dataset: Dataset, progress: Progress | None = None) -> list[Pr
             found += problems
             if progress:
                 progress(done, len(dataset.samples))
-    return found + list(_duplicates(dataset))
+    return [*found, *_duplicates(dataset), *_one_sided(dataset), *_passed_over(dataset)]
+
+
+def _one_sided(dataset: Dataset) -> Iterator[Problem]:
+    """Categories whose test images are all normal, or all anomalous: nothing can be told apart."""
+    for category in dataset.categories:
+        labels = {sample.label for sample in dataset.test(category)}
+        for label, what in ((0, "normal"), (1, "anomalous")):
+            if label not in labels:
+                message = f"category {category} has no {what} test images: image metrics are undefined"
+                yield Problem(category, str(dataset.root), message, fatal=False)
+
+
+def _passed_over(dataset: Dataset) -> Iterator[Problem]:
+    """Files of a dataset that nobody reads though they look as if somebody should."""
+    used = {path for sample in dataset.samples for path in (sample.image_path, sample.mask_path) if path}
+    whole = dataset.config.max_test is None and dataset.config.categories is None
+    for path in sorted(dataset.root.rglob("*")):
+        parts = path.relative_to(dataset.root).parts
+        if not path.is_file() or any(part.startswith(".") for part in parts):
+            continue
+        if path.suffix.lower() in _UNREAD_SUFFIXES:
+            yield Problem(
+                parts[0], str(path), f"not read: {path.suffix} is no format of datasets", fatal=False
+            )
+        elif (
+            whole
+            and path.suffix.lower() in IMAGE_SUFFIXES
+            and _MASK_FOLDERS & set(parts)
+            and not used & {path, path.parent}
+        ):
+            yield Problem(parts[0], str(path), "a mask without an image", fatal=False)
 
 
 def _duplicates(dataset: Dataset) -> Iterator[Problem]:

@@ -12,6 +12,9 @@ from model.config import SECTION, Positive
 
 DatasetName = Literal["stripes", "mvtec", "mvtec_ad2", "loco", "btad", "realiad", "magnetic_tile", "folder"]
 
+Images = Annotated[int, Field(gt=0, le=100_000)]
+"""How many to draw."""
+
 
 @dataclass(frozen=True, config=SECTION)
 class StripesConfig:
@@ -19,13 +22,13 @@ class StripesConfig:
 
     seed: int = 0
     """Everything is drawn from it."""
-    size: Positive = 256
+    size: Annotated[int, Field(gt=0, le=8192)] = 256
     """Image side, pixels."""
-    train: Positive = 60
+    train: Images = 60
     """Normal training images per domain."""
-    test_good: Positive = 30
+    test_good: Images = 30
     """Normal test images per domain."""
-    test_bad: Positive = 30
+    test_bad: Images = 30
     """Anomalous test images per domain."""
     contrast: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (0.08, 0.16)
     """Lowest and highest amplitude of domain C's streaks, in grey levels of a [0, 1] image."""

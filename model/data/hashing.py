@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from model.data.images import orientation_of
 from model.errors import DataError, StorageError
 from model.files import read_json, replacing
 from model.machine import available_cores
@@ -26,11 +27,26 @@ def content_hash(path: Path) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """:func:`content_hash` of a dataset's file; :class:`DataError` naming it if unreadable."""
+    """What of a dataset's file determines a result: :func:`content_hash`, 32 hex digits.
+
+    Images stored turned have another one: they were once read as stored, and what was computed of
+    them then must not be taken for what is computed now.
+    Raises :class:`DataError` naming the file if it is unreadable.
+    """
     try:
-        return content_hash(path)
+        digest = content_hash(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
+    if not _is_turned(path):
+        return digest
+    return hashlib.blake2b(f"upright {digest}".encode(), digest_size=16).hexdigest()
+
+
+def _is_turned(path: Path) -> bool:
+    try:
+        return orientation_of(path) != 1
+    except DataError:  # no image: who decodes it says so
+        return False
 
 
 class FileHashes:
@@ -43,7 +59,7 @@ class FileHashes:
     def __init__(self, cache_dir: Path, root: Path) -> None:
         self.root = root
         name = hashlib.blake2b(str(root).encode(), digest_size=8).hexdigest()
-        self.path = cache_dir / "file-hashes" / f"{name}.json"
+        self.path = cache_dir / "file-hashes-upright" / f"{name}.json"
 
     def _load(self) -> dict[str, list[int | str]]:
         return read_json(self.path) or {}

@@ -1,4 +1,8 @@
-"""Decoding images and masks, and saying which file it was when that fails. No torch here."""
+"""Decoding images and masks, and saying which file it was when that fails. No torch here.
+
+Every image is brought upright, as its EXIF orientation says: what is horizontal in the scene is
+horizontal here, however the camera was held. This is the only place that opens image files.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 
 from model.data.files import images_in
 from model.data.samples import Sample
@@ -26,32 +31,77 @@ _DECODING_ERRORS = (
 """What Pillow's decoders raise on broken files."""
 
 
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What brings an image of an EXIF orientation upright (EXIF 2.32, tag 0x0112)."""
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation of an opened image, 1 (upright) where there is none; no pixel is decoded.
+
+    Of a PNG only what stands before its pixels counts: Pillow decodes them all to look behind.
+    """
+    said = {"exif", "XML:com.adobe.xmp", "Raw profile type exif"} & set(image.info)
+    if image.format == "PNG" and not said:
+        return 1
+    found = image.getexif().get(Base.Orientation, 1)
+    return found if found in _UPRIGHT else 1
+
+
 def _decode(path: Path, what: str) -> Image.Image:
+    """The file's pixels, upright."""
     try:
         with Image.open(path) as image:
+            turned, size = _orientation(image) != 1, image.size
             image.load()
-            return image
+            if turned and image.format == "TIFF" and image.size != size:
+                # Pillow turns TIFFs itself, and mixes up the sides of some without compression.
+                raise DataError(
+                    f"{what} {path} is a turned TIFF that cannot be read", hint="save it upright"
+                )
+            return ImageOps.exif_transpose(image) if turned else image
     except FileNotFoundError:
         raise DataError(f"{what} {path} does not exist") from None
     except _DECODING_ERRORS as error:
         raise DataError(f"cannot read {what} {path}: {error}") from None
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) in pixels from the file's header; the pixels are not decoded."""
+def orientation_of(path: Path) -> int:
+    """EXIF orientation of an image file, 1 to 8; 1 is upright, and what a file without one has.
+
+    Raises :class:`DataError` naming the file where it is missing or not an image.
+    """
     try:
         with Image.open(path) as image:
-            return image.size
+            return _orientation(image)
     except FileNotFoundError:
         raise DataError(f"image {path} does not exist") from None
     except _DECODING_ERRORS as error:
         raise DataError(f"cannot read image {path}: {error}") from None
 
 
-def open_image(path: Path) -> Image.Image:
-    """An image file as RGB, see :func:`as_rgb`.
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels of the upright image, from the file's header.
 
-    The EXIF orientation is ignored, because masks are drawn on the stored pixels.
+    Raises :class:`DataError` naming the file where it is missing or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            if _orientation(image) == 1:
+                return image.size
+    except FileNotFoundError:
+        raise DataError(f"image {path} does not exist") from None
+    except _DECODING_ERRORS as error:
+        raise DataError(f"cannot read image {path}: {error}") from None
+    return _decode(path, "image").size  # formats differ in whose size the header has
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image file as RGB, upright, see :func:`as_rgb`.
+
     Raises :class:`DataError` naming the file where it is missing, truncated or not an image.
     """
     return as_rgb(_decode(path, "image"), f"image {path}")
@@ -117,9 +167,34 @@ def open_mask(sample: Sample, size: tuple[int, int] | None = None) -> NDArray[np
 def _checked(
     values: NDArray[np.uint8], path: Path, sample: Sample, size: tuple[int, int]
 ) -> NDArray[np.uint8]:
+    """A mask that fits its upright image of (width, height) ``size``."""
+    orientation = orientation_of(sample.image_path)
+    if orientation != 1 and orientation_of(path) == 1:
+        values = _as_its_image(values, path, sample, size, orientation)
     if values.shape != (size[1], size[0]):
         raise DataError(
             f"mask {path} is {values.shape[1]}x{values.shape[0]} pixels, "
             f"its image {sample.image_path} is {size[0]}x{size[1]}"
+        )
+    return values
+
+
+def _as_its_image(
+    values: NDArray[np.uint8], path: Path, sample: Sample, size: tuple[int, int], orientation: int
+) -> NDArray[np.uint8]:
+    """A mask without an orientation, of an image that has one: drawn upright, or on stored pixels?
+
+    Where the image is turned by a quarter and not square, the mask's size tells.
+    """
+    width, height = size
+    quarter = orientation >= 5 and width != height
+    if quarter and values.shape == (width, height):
+        return np.asarray(Image.fromarray(values).transpose(_UPRIGHT[orientation]))
+    if not quarter and values.shape == (height, width):
+        raise DataError(
+            f"image {sample.image_path} is stored turned (EXIF orientation {orientation}), its mask {path} "
+            "says nothing of that",
+            hint="whether it was drawn on the turned image cannot be known: save the image upright, "
+            "or give the mask the same orientation",
         )
     return values

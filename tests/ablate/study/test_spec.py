@@ -262,7 +262,8 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("tail.q: 0.02}", "tail.q: 0}", "s.yaml:6:19: tail.q: 0 is outside the allowed range (0, 1]"),
     ("tail.q: 0.02}", "tail.q: {from: 2, to: 1}}", "s.yaml:6:19: tail.q: 2 is outside the allowed range "
      "(0, 1]"),
-    ("to: 0.2,", "to: 0.2, begin: 3,", "s.yaml:10:48: bias.lambda: 3 is outside the allowed range [0, 1]"),
+    ("to: 0.2,", "to: 0.2, begin: 3,", "s.yaml:10:48: bias.lambda: 3 is outside the allowed range [0, 1] "
+     "(a fraction; 3 % is 0.03)"),
     ("tail.q: 0.02}", "bias.blocks: [1, -1]}", "s.yaml:6:28: bias.blocks: -1 is outside the allowed range "
      "[0, inf)"),
     ("tail.q: 0.02}", "train.betas: [0.9, 1]}", "s.yaml:6:30: train.betas: 1 is outside the allowed range "
@@ -377,7 +378,8 @@ def test_overrides_apply_and_say_what_they_replace() -> None:
         ("sed=3", "--set sed=3: unknown key 'sed' in a study (did you mean 'seeds'?)"),
         ("tail.q=1", "--set tail.q=1: unknown key 'tail.q' (did you mean 'base.tail.q'?)"),
         ("base.tail.qq=1", "--set base.tail.qq=1: unknown key 'qq' in base.tail (did you mean 'q'?)"),
-        ("base.tail.q=7", "--set base.tail.q=7: tail.q: 7 is outside the allowed range (0, 1]"),
+        ("base.tail.q=7", "--set base.tail.q=7: tail.q: 7 is outside the allowed range (0, 1] "
+ "(a fraction; 7 % is 0.07)"),
         ("variants.topq.tail.q=1", "--set variants.topq.tail.q=1: unknown variant 'topq' "
          "(did you mean 'top-q'?)"),
         ("study.x=1", "--set study.x=1: 'study' has no settings inside: it is 'directional-tail'"),

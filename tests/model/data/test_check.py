@@ -85,6 +85,29 @@ def test_a_sound_dataset_has_no_problems(tmp_path: Path) -> None:
     assert check.find_problems(load(layouts.loco(tmp_path / "data"), "loco")) == []
 
 
+def test_what_is_passed_over_or_cannot_be_meant_is_said(tmp_path: Path) -> None:
+    root = layouts.mvtec(tmp_path / "data")
+    base = root / "bottle"
+    layouts.picture(base / "test/good/extra.gif", mode="L")
+    layouts.mask(base / "ground_truth/crack/lost_mask.png")
+    layouts.mask(base / "ground_truth/dent/000_mask.png", box=(0, 0, 12, 9))
+    shutil.move(base / "ground_truth/crack/000_mask.png", base / "ground_truth/crack/000_mask.jpg")
+    for path in (base / "test/good").glob("*.png"):
+        path.unlink()
+    problems = check.find_problems(load(root))
+    said = {Path(problem.path).name: problem.message for problem in problems}
+    assert not any(problem.fatal for problem in problems)
+    assert said == {
+        "extra.gif": "not read: .gif is no format of datasets",
+        "lost_mask.png": "a mask without an image",
+        "data": "category bottle has no normal test images: image metrics are undefined",
+    } | {"000.png": said["000.png"]}
+    assert {problem.message for problem in problems if problem.path.endswith("000.png")} == {
+        "the mask covers 90% of the image: is it inverted?",
+        "the mask is a JPEG: compression blurs its edges",
+    }
+
+
 def test_contact_sheet(tmp_path: Path) -> None:
     root = layouts.mvtec(tmp_path / "data")
     style = check.SheetStyle(cell=40, columns=4)

@@ -206,7 +206,7 @@ def test_only_new_and_changed_files_are_hashed(
 
 def test_a_damaged_memory_costs_time_only(root: Path, tmp_path: Path) -> None:
     first = load(root, tmp_path / "cache")
-    (memory,) = (tmp_path / "cache/file-hashes").iterdir()
+    (memory,) = (tmp_path / "cache/file-hashes-upright").iterdir()
     for content in ("{", "[]", '{"cable/train/good/000.png": 3}'):
         memory.write_text(content)
         assert load(root, tmp_path / "cache").fingerprint == first.fingerprint
