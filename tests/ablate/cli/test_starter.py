@@ -113,7 +113,7 @@ def test_environment_variables_are_left_to_be_expanded() -> None:
          "(did you mean 'dinomaly-base'?)"),
         ({"mask": ["segmnt"]}, "token_dropout.pattern: 'segmnt' is not one of none, token, segment, "
          "stripe, block (did you mean 'segment'?)"),
-        ({"q": [2.0]}, "tail.q: 2 is outside the allowed range (0, 1]"),
+        ({"q": [2.0]}, "tail.q: 2 is outside the allowed range (0, 1] (a fraction; 2 % is 0.02)"),
         ({"dataset": "mvtec"}, "data: dataset mvtec needs root: the dataset's folder"),
         ({"design": "gird"}, "--design: 'gird' is not one of grid, one-at-a-time (did you mean 'grid'?)"),
         ({"schedule": ["cosin"]}, "--schedule: 'cosin' is not one of constant, linear, "
