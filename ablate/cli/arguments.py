@@ -73,6 +73,11 @@ def _is_study(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("plan.json", "runs.csv"))
 
 
+def studies_in(results: Path) -> list[Path]:
+    """The folders of all studies below a results folder, by name."""
+    return sorted(folder for folder in results.glob("*/") if _is_study(folder))
+
+
 def find_study(target: str, results: Path) -> Path:
     """The results folder that a command's argument means.
 
@@ -92,7 +97,7 @@ def find_study(target: str, results: Path) -> Path:
         path = results / target
     if _is_study(path):
         return path
-    known = sorted(folder.name for folder in results.glob("*/") if _is_study(folder))
+    known = [folder.name for folder in studies_in(results)]
     hint = suggestion(path.name, known) or "known: none yet"
     raise StorageError(f"no study '{path.name}' in {results}", hint=hint)
 

@@ -32,6 +32,7 @@ for command in (
     study_commands.plan,
     study_commands.show,
     study_commands.status,
+    study_commands.ls,
     study_commands.logs,
     study_commands.report,
     study_commands.clean,

@@ -138,6 +138,22 @@ def print_status(console: Console, status: StudyStatus) -> None:
     console.print(table)
 
 
+def print_studies(console: Console, states: Mapping[str, StudyStatus | None]) -> None:
+    """One line per study: how far it is, and whether somebody works on it; None: a frame without runs."""
+    if not states:
+        console.print("no studies here")
+        return
+    table = _table("study", "finished", "failed", "working")
+    for name, state in states.items():
+        if state is None:
+            table.add_row(escape(name), "published", "", "")
+            continue
+        finished = f"{state.finished} of {len(state.runs)}"
+        working = f"{state.workers} workers" if state.workers else ""
+        table.add_row(escape(name), finished, str(len(state.failed) or ""), working)
+    console.print(table)
+
+
 def print_logs(console: Console, status: StudyStatus) -> None:
     """Which run logs to which file."""
     table = _table("run", "key", "state", "log")

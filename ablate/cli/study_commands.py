@@ -153,6 +153,28 @@ def status(
         print_status(console, state)
 
 
+def ls(as_json: Json = False, results: Results = Path("results")) -> None:
+    """List the studies of a results folder, and where each stands."""
+    from ablate.cli.arguments import studies_in
+    from ablate.cli.printing import make_console, print_json, print_studies
+    from ablate.running.journal import quiet_optuna
+    from ablate.running.status import status as read_status
+
+    quiet_optuna()
+    folders = studies_in(results)
+    started = [folder for folder in folders if (folder / "plan.json").is_file()]
+    states = {folder.name: read_status(folder) if folder in started else None for folder in folders}
+    if as_json:
+        print_json(
+            [
+                {"study": name, "finished": state and state.finished, "counts": state and state.counts}
+                for name, state in states.items()
+            ]
+        )
+    else:
+        print_studies(make_console(), states)
+
+
 def logs(
     study: Study,
     run_name: Annotated[

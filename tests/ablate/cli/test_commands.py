@@ -28,6 +28,7 @@ from ablate.study.spec import StudySpec
 from model.config import EncoderConfig
 from model.errors import ConfigError, StorageError
 from tests.ablate.report_inputs import write_study
+from tests.model.data import layouts
 
 ROOT = Path(__file__).parents[3]
 
@@ -378,3 +379,31 @@ def test_a_published_frame_is_a_study_without_its_runs(
     assert capsys.readouterr().out.strip().endswith("index.html")
     assert outcome("status", "shared", "--results", tmp_path / "results") == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_studies_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome("ls", "--results", tmp_path) == 0
+    assert capsys.readouterr().out == "no studies here\n"
+    write_study(tmp_path / "mine")
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/runs.csv").touch()
+    assert outcome("ls", "--results", tmp_path) == 0
+    assert "published" in capsys.readouterr().out
+    assert outcome("ls", "--json", "--results", tmp_path) == 0
+    mine, published = json.loads(capsys.readouterr().out)
+    assert (mine["study"], published["study"]) == ("mine", "published")
+    assert mine["finished"] == mine["counts"]["done"] > 0
+    assert published["finished"] is None
+
+
+def test_a_strict_check_of_data_ends_with_1_if_anything_is_noted(tmp_path: Path) -> None:
+    root = layouts.mvtec(tmp_path / "data")
+    spec = tmp_path / "own.yaml"
+    spec.write_text(
+        STUDY.split("data:")[0] + f"data: {{dataset: mvtec, root: {root}}}\nvariants: {{a: {{}}}}\n"
+    )
+    command = ("data", "check", spec, "--cache", tmp_path / "cache", "--out", tmp_path / "sheet.png")
+    assert outcome(*command, "--strict") == 0
+    layouts.mask(root / "bottle/ground_truth/crack/lost_mask.png")
+    assert outcome(*command, "--strict") == 1
+    assert outcome(*command) == 0
