@@ -1,6 +1,7 @@
-"""Reference-checked: the specs in ``results/`` still give the keys that stand in their frames.
+"""Reference-checked: the specs in ``results/`` still give the configurations that stand in their frames
+(published when keys held no code).
 
-A key that changed unnoticed would compute every published run again, under another name. Where it must
+One that changed unnoticed would compute every published run again, under another name. Where it must
 change, publish the studies anew.
 """
 
@@ -33,4 +34,4 @@ def test_published_studies_keep_their_keys(study: str, tmp_path: Path) -> None:
     plan = make_plan(load_recorded(RESULTS / study), cache_dir=tmp_path, sources=sources)
     with (RESULTS / study / "runs.csv").open(newline="") as stream:
         published = {row["key"] for row in csv.DictReader(stream)}
-    assert {run.key for run in plan.runs} == published
+    assert {run.configuration for run in plan.runs} == published
