@@ -35,6 +35,7 @@ def run_study(
     device: str | None = None,
     gpus: tuple[str, ...] = (),
     cache: Path | str | None = None,
+    accept_code: bool = False,
     view: View | None = None,
 ) -> Result:
     """Run what is missing of a study or a search, and wait for it. Finished runs are never repeated.
@@ -52,6 +53,7 @@ def run_study(
     device: what torch computes on (``cpu``, ``cuda``); None: a GPU if it sees one.
     gpus: GPUs that workers take in turn, by number.
     cache: folder of features and drawn datasets; None: the user's cache folder.
+    accept_code: adopt runs of the same configurations by earlier code; the report says so.
     view: shows progress; None: plain lines on standard error.
 
     Returns
@@ -77,20 +79,30 @@ def run_study(
         cache_dir=str(cache_folder(cache)),
     )
     spec = study if isinstance(study, StudySpec) else load_spec(study)
-    return start(spec, Path(results), options, view)
+    return start(spec, Path(results), options, view, accept_code=accept_code)
 
 
-def start(spec: StudySpec, results: Path, options: RunOptions, view: View | None) -> Result:
+def start(
+    spec: StudySpec,
+    results: Path,
+    options: RunOptions,
+    view: View | None,
+    *,
+    accept_code: bool = False,
+) -> Result:
     """As :func:`run_study`, with the options as the runner takes them."""
     if spec.search:
         from ablate.running.search import run_search
 
         return run_search(spec, results, options, view=view)
     from ablate.running import supervisor
+    from ablate.running.earlier import accept_code as accepting
+    from ablate.running.earlier import with_accepted
     from ablate.running.folder import cache_folder
     from ablate.study.plan import make_plan
 
     plan = make_plan(spec, cache_dir=cache_folder(options.cache_dir))
+    plan = (accepting if accept_code else with_accepted)(plan, results)
     return supervisor.run_study(plan, results, options, view=view)
 
 

@@ -26,13 +26,14 @@ import torch
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from model.code_identity import combined, modules_below
 from model.config import ImageConfig, ModelConfig, dump_config
 from model.data.dataset import Dataset
 from model.data.hashing import content_hash
 from model.data.samples import Sample
 from model.data.transforms import load_image
 from model.encoders.base import EncoderShape
-from model.encoders.build import weights_fingerprint
+from model.encoders.build import entry_of, weights_fingerprint
 from model.errors import StorageError
 from model.files import replacing, write_bytes
 from model.machine import available_cores
@@ -109,15 +110,18 @@ def load_images(samples: Sequence[Sample], image: ImageConfig) -> Tensor:
 
 def encoder_id(config: ModelConfig) -> str:
     """Hex name of everything but the images that the cached numbers depend on."""
-    values = dump_config(config)
+    values, name = dump_config(config), config.encoder.name
     content = {
         "format": FORMAT,
-        "encoder": values["encoder"]["name"],
+        "encoder": name,
         "weights": weights_fingerprint(config.encoder),
         "blocks": values["encoder"]["blocks"],
         "groups": values["groups"],
         "image": values["image"],
         "dtype": config.cache.dtype,
+        "code": combined(
+            modules_below(("model.teacher", "model.data.transforms"), entries=[entry_of(name).build])
+        ),
     }
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=10).hexdigest()
 

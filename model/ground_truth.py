@@ -17,6 +17,7 @@ from typing import Any
 import filelock
 import numpy as np
 
+from model.code_identity import combined, modules_below
 from model.config import ImageConfig, ModelConfig, ScoreConfig, dump_config
 from model.data.dataset import Dataset
 from model.data.images import open_image
@@ -73,7 +74,8 @@ def load_truth(dataset: Dataset, category: str, config: ModelConfig, *, cache_di
     samples = dataset.test(category)
     values = dump_config(config)
     paths = [str(sample.image_path) for sample in samples]
-    content = [FORMAT, values["image"], values["score"], dataset.fingerprints[category], paths]
+    code = combined(modules_below(("model.ground_truth",)))
+    content = [FORMAT, code, values["image"], values["score"], dataset.fingerprints[category], paths]
     name = hashlib.blake2b(json.dumps(content).encode(), digest_size=12).hexdigest()
     path = cache_dir / "truth" / f"{name}.npz"
     labels = np.array([sample.label for sample in samples], dtype=np.int64)

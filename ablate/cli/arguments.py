@@ -51,6 +51,10 @@ Timeout = Annotated[
 Retries = Annotated[int, typer.Option(min=0, help="New attempts at a run whose worker died.")]
 RetryFailed = Annotated[bool, typer.Option(help="Also run again what failed before.")]
 KeepGoing = Annotated[bool, typer.Option("--keep-going/--fail-fast", help="After a failed run.")]
+AcceptCode = Annotated[
+    bool,
+    typer.Option("--accept-code", help="Adopt runs that earlier code computed; the report says so."),
+]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, or GPUs to share: cuda:0,1.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads per run.", show_default="cores / workers")

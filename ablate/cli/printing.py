@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -79,6 +80,8 @@ def print_plan(
         cells = [line.variant, *levels, str(line.seed), *category, line.key[:10], _state(line.state), time]
         table.add_row(*cells)
     console.print(table)
+    for why, count in Counter(line.why for line in lines if line.why).items():
+        console.print(f"{count} new: {why} (--accept-code adopts earlier runs)", markup=False)
     states = [line.state for line in lines]
     new = states.count("new")
     console.print(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.arguments import (
+    AcceptCode,
     Cache,
     Device,
     Json,
@@ -50,6 +51,7 @@ def run(
     retry_failed: RetryFailed = False,
     keep_going: KeepGoing = True,
     smoke: Smoke = False,
+    accept_code: AcceptCode = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
     device: Device = "auto",
@@ -71,9 +73,10 @@ def run(
         cache=cache,
     )
     if dry_run:
-        _print_plan(study, results, cache_dir(cache), options.workers, as_json, options.device)
+        cache_at = cache_dir(cache)
+        _print_plan(study, results, cache_at, options.workers, as_json, accept_code, options.device)
         return
-    raise typer.Exit(_start(study, results, options, as_json))
+    raise typer.Exit(_start(study, results, options, as_json, accept_code))
 
 
 def resume(
@@ -114,13 +117,14 @@ def plan(
     smoke: Smoke = False,
     as_json: Json = False,
     max_plan: MaxPlan = None,
+    accept_code: AcceptCode = False,
     workers: Annotated[int, typer.Option(min=1, help="Workers to estimate the time for.")] = 1,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
     study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
-    _print_plan(study, results, cache_dir(cache), workers, as_json)
+    _print_plan(study, results, cache_dir(cache), workers, as_json, accept_code)
 
 
 def show(
@@ -234,7 +238,9 @@ def _study_dir(study: str, results: Path) -> Path:
     return find_study(study, results)
 
 
-def _start(spec: StudySpec, results: Path, options: RunOptions, as_json: bool) -> int:
+def _start(
+    spec: StudySpec, results: Path, options: RunOptions, as_json: bool, accept_code: bool = False
+) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import make_console, print_at_once
     from ablate.doors import start
@@ -245,7 +251,7 @@ def _start(spec: StudySpec, results: Path, options: RunOptions, as_json: bool) -
 
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = start(spec, results, options, events or make_view(console))
+    result = start(spec, results, options, events or make_view(console), accept_code=accept_code)
 
     def say(line: str) -> None:
         if events:
@@ -271,21 +277,27 @@ def _print_plan(
     cache: Path,
     workers: int,
     as_json: bool,
+    accept_code: bool,
     device: str | None = None,
 ) -> None:
     from ablate.cli.printing import make_console, plan_json, print_json, print_plan
+    from ablate.running.earlier import Earlier, with_accepted
+    from ablate.running.earlier import accept_code as accepting
     from ablate.running.folder import Workspace
     from ablate.running.process import device_name
     from ablate.running.timings import Timings
     from ablate.study.plan import make_plan, plan_lines, total_seconds
 
-    made = make_plan(spec, cache_dir=cache)
+    made = with_accepted(make_plan(spec, cache_dir=cache), results)
+    if accept_code:
+        made = accepting(made, results, record=False)
     place = Workspace(results / spec.study)
     timings, name = Timings.read(results), device_name(device)
     lines = plan_lines(
         made,
         cached=lambda key: place.committed(key) or place.found_elsewhere(key) is not None,
         seconds=lambda run: timings.estimate(run, device=name),
+        why=Earlier(results).why,
     )
     total = total_seconds(lines)
     if as_json:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.evidence.origins import origin_warnings
 from ablate.evidence.results import Results, RunState
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect
@@ -59,7 +60,7 @@ def gather(study_dir: Path) -> Results:
         )
         baseline = layout.variants[0]
     runs = _runs(workspace, plan, frame, warnings)
-    warnings += _mixed_devices(workspace, runs)
+    warnings += origin_warnings(workspace, (run.key for run in runs if run.state == "done"))
     configs = {row.variant: run for row, run in _rows_with_runs(plan)}
     return Results(
         folder=study_dir,
@@ -294,27 +295,6 @@ def _provenance(workspace: Workspace, runs: Iterable[RunState]) -> Mapping[str, 
             if found:
                 return found
     return {}
-
-
-def _mixed_devices(workspace: Workspace, runs: Iterable[RunState]) -> list[str]:
-    """A warning if runs that are compared were computed on different kinds of device.
-
-    Keys do not hold the device, but noise is drawn on it: such pairs differ by more than the variant.
-    """
-    devices: dict[str, None] = {}
-    for key in dict.fromkeys(run.key for run in runs if run.state == "done"):
-        facts = read_json(workspace.run_dir(key) / "provenance.json") or {}
-        device, hardware = str(facts.get("device", "")).partition(":")[0], facts.get("hardware")
-        if device == "cuda" and isinstance(hardware, Mapping):
-            device = str(hardware.get("gpu") or device)
-        if device:
-            devices[device] = None
-    if len(devices) < 2:
-        return []
-    return [
-        f"Runs were computed on different devices ({', '.join(devices)}): with the same seed these draw "
-        "other noise, so pairs across devices differ by more than the variant."
-    ]
 
 
 def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:

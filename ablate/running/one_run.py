@@ -24,14 +24,16 @@ from torch import Tensor
 
 from ablate.running.folder import CHECKPOINT
 from ablate.running.reporter import HasRuns, Reporter
+from ablate.study.code import run_modules
 from ablate.study.plan import Run
+from model.code_identity import combined
 from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.images import open_image
 from model.data.samples import Sample
 from model.data.transforms import view_at_map_size
 from model.encoders.build import describe, weights_fingerprint
-from model.errors import InterruptedRun
+from model.errors import InterruptedRun, StorageError
 from model.evaluation import Predictions, predict
 from model.features import Features, encoder_id, open_features
 from model.files import write_text
@@ -118,6 +120,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     InterruptedRun: ``reporter.should_stop()``; the checkpoint is saved.
     UserError: data, weights or disk.
     """
+    modules = same_code(run)
     times: dict[str, float] = {}
     started = time.perf_counter()
     device = torch.device(reporter.device)
@@ -167,12 +170,27 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         "encoder": describe(run.config.encoder),
         "encoder_weights": weights_fingerprint(run.config.encoder),
         "features": encoder_id(run.config),
+        "modules": modules,
         "data_contents": dataset.fingerprint_of(run.categories),
         "device": str(device),
         "timings": {name: round(value, 3) for name, value in times.items()},
     }
     write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
+
+
+def same_code(run: Run) -> Mapping[str, str]:
+    """Digests of the modules that compute ``run``.
+
+    Raises StorageError if they are not what its key stands for.
+    """
+    modules = run_modules(run.config)
+    if combined(modules) != run.code_digest:
+        raise StorageError(
+            "the code is not that of the run's key: it was edited since the study was planned",
+            hint="run the study again with --retry-failed",
+        )
+    return modules
 
 
 def metric_rows(

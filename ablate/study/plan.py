@@ -11,10 +11,11 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ablate.study.code import run_codes
 from ablate.study.spec import Row, StudySpec, categories_checked
 from model.canonical import canonical
 from model.config import EncoderConfig, ModelConfig, dump_config
@@ -48,6 +49,10 @@ class Run:
     keep_weights: bool = False
     keep_maps: int = 8
     """Anomaly maps to keep per category."""
+    configuration: str = ""
+    """Of the key, all but the code: equal for runs that only their code tells apart."""
+    code_digest: str = ""
+    """Of the code that the key holds."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Sources:
     """Fingerprint of all that is read of some of its categories: contents, labels, splits."""
     encoder: Callable[[EncoderConfig], str]
     """Fingerprint of the encoder's weights."""
+    code: Callable[[ModelConfig], str] = field(default_factory=run_codes)
+    """Digest of the code that a run executes."""
 
 
 def real_sources(cache_dir: Path) -> Sources:
@@ -145,7 +152,7 @@ def make_plan(
     for seed in seeds:
         for category, held in cells:
             for row, config in zip(rows, configs, strict=True):
-                key = run_key(
+                configuration = configuration_key(
                     config,
                     seed=seed,
                     categories=held,
@@ -153,6 +160,8 @@ def make_plan(
                     data_fingerprint=contents[held],
                     encoder_fingerprint=encoders[config.encoder],
                 )
+                code = sources.code(config)
+                key = run_key(configuration, code)
                 plan_rows.append(PlanRow(row.variant, seed, category, dict(row.factors), key))
                 if key not in runs:
                     runs[key] = Run(
@@ -167,11 +176,18 @@ def make_plan(
                         aupro=spec.report.aupro,
                         keep_weights=spec.keep.weights,
                         keep_maps=spec.keep.maps,
+                        configuration=configuration,
+                        code_digest=code,
                     )
     return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories)
 
 
-def run_key(
+def run_key(configuration: str, code: str) -> str:
+    """20 hex digits that identify a run's result: what is computed, by which code."""
+    return hashlib.blake2b(f"{configuration} {code}".encode(), digest_size=10).hexdigest()
+
+
+def configuration_key(
     config: ModelConfig,
     *,
     seed: int,
@@ -180,7 +196,7 @@ def run_key(
     data_fingerprint: str,
     encoder_fingerprint: str,
 ) -> str:
-    """20 hex digits that identify a run's result.
+    """20 hex digits that identify all that a run's result depends on, but for the code.
 
     Of the data, only what is read counts: data that moved to another folder is the same data, and
     one model for a single category is the same run in the unified setting and per category.
@@ -218,6 +234,8 @@ class PlanLine:
     """``cached``: its result is on disk; ``duplicate``: an earlier line computes it."""
     seconds: float | None
     """Expected duration; None if nothing like it has run yet, 0 unless it is new."""
+    why: str = ""
+    """Of a new one: what has changed since the same configuration ran; empty if it never did."""
 
 
 def plan_lines(
@@ -225,6 +243,7 @@ def plan_lines(
     *,
     cached: Callable[[str], bool] = lambda _: False,
     seconds: Callable[[Run], float | None] = lambda _: None,
+    why: Callable[[Run], str] = lambda _: "",
 ) -> tuple[PlanLine, ...]:
     """What the plan would do, cell by cell.
 
@@ -232,6 +251,7 @@ def plan_lines(
     ----------
     cached: is the result of this key on disk?
     seconds: expected duration of a run, from earlier timings.
+    why: what has changed since the run's configuration was computed.
     """
     runs = {run.key: run for run in plan.runs}
     seen: set[str] = set()
@@ -240,7 +260,9 @@ def plan_lines(
         state: State = "cached" if cached(row.key) else "duplicate" if row.key in seen else "new"
         seen.add(row.key)
         expected = seconds(runs[row.key]) if state == "new" else 0.0
-        lines.append(PlanLine(row.variant, row.factors, row.seed, row.category, row.key, state, expected))
+        reason = why(runs[row.key]) if state == "new" else ""
+        cell = (row.variant, row.factors, row.seed, row.category, row.key, state, expected, reason)
+        lines.append(PlanLine(*cell))
     return tuple(lines)
 
 

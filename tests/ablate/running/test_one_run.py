@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,13 @@ import pytest
 from safetensors.torch import load_file
 
 from ablate.running.one_run import execute_run, pick
+from ablate.study.code import run_modules
 from ablate.study.plan import Run
+from model.code_identity import combined
 from model.config import build_config
 from model.data.config import DataConfig, StripesConfig
 from model.data.samples import Sample
-from model.errors import InterruptedRun
+from model.errors import InterruptedRun, StorageError
 
 CATEGORIES = ("domain_a", "domain_c")
 CONFIG = {
@@ -46,6 +48,7 @@ class Listener:
 
 
 def make_run(selection: str = "half") -> Run:
+    config = build_config(CONFIG)
     stripes = StripesConfig(size=64, train=6, test_good=4, test_bad=6)
     return Run(
         key="0" * 20,
@@ -54,7 +57,8 @@ def make_run(selection: str = "half") -> Run:
         category=None,
         categories=CATEGORIES,
         factors={},
-        config=build_config(CONFIG),
+        config=config,
+        code_digest=combined(run_modules(config)),
         data=DataConfig(categories=CATEGORIES, selection=selection, stripes=stripes),
         keep_weights=True,
         keep_maps=4,
@@ -168,3 +172,10 @@ def test_kept_images_take_turns_over_defect_types():
     assert chosen.count("crack") == chosen.count("stain") == 3
     assert len(pick(samples[:2], 8)) == 2
     assert pick(samples, 0) == []
+
+
+def test_code_that_was_edited_since_planning_computes_nothing(tmp_path: Path, cache: Path) -> None:
+    run = replace(make_run(), code_digest="of other code")
+    with pytest.raises(StorageError, match="edited since"):
+        execute_run(run, tmp_path, Listener(cache))
+    assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.study import settings as fields
-from ablate.study.plan import Plan, Run, Sources, make_plan, plan_lines, run_key, total_seconds
+from ablate.study.plan import Plan, Run, Sources, configuration_key, make_plan, plan_lines, total_seconds
 from ablate.study.reading import parse_spec
 from model.canonical import canonical
 from model.config import ModelConfig, build_config, dump_config
@@ -43,7 +43,7 @@ def key_of(config: ModelConfig, **changes: Any) -> str:
         "seed": 0, "categories": CATEGORIES, "aupro": "exact", "data_fingerprint": "d",
         "encoder_fingerprint": "e",
     }  # fmt: skip
-    return run_key(config, **(given_values | changes))
+    return configuration_key(config, **(given_values | changes))
 
 
 # --------------------------------------------------------------------------------- expansion
@@ -99,7 +99,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 def test_the_key_is_pinned() -> None:
     assert key_of(ModelConfig()) == "d3e038b286afab267513"
-    assert plan_of().runs[0].key == key_of(
+    assert plan_of().runs[0].configuration == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",
         encoder_fingerprint="vit_base_patch14_reg4_dinov2 True 0",

@@ -1,0 +1,65 @@
+"""Whether the runs of a study come from one code and one kind of device; what to say if not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ablate.running.earlier import accepted_runs
+from ablate.running.folder import Workspace
+from model.files import read_json
+
+
+def origin_warnings(workspace: Workspace, keys: Iterable[str]) -> list[str]:
+    """What the provenance of *all* these committed runs has to say against comparing them."""
+    keys = tuple(dict.fromkeys(keys))
+    facts = [read_json(workspace.run_dir(key) / "provenance.json") or {} for key in keys]
+    return [*_devices(facts), *_codes(facts), *_accepted(workspace, set(keys))]
+
+
+def _devices(all_facts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Keys do not hold the device, but noise is drawn on it: pairs across devices differ by that, too."""
+    devices: dict[str, None] = {}
+    for facts in all_facts:
+        device, hardware = str(facts.get("device", "")).partition(":")[0], facts.get("hardware")
+        if device == "cuda" and isinstance(hardware, Mapping):
+            device = str(hardware.get("gpu") or device)
+        if device:
+            devices[device] = None
+    if len(devices) < 2:
+        return []
+    return [
+        f"Runs were computed on different devices ({', '.join(devices)}): with the same seed these draw "
+        "other noise, so pairs across devices differ by more than the variant."
+    ]
+
+
+def _codes(all_facts: Iterable[Mapping[str, Any]]) -> list[str]:
+    states: dict[tuple[str, str], int] = {}
+    for facts in all_facts:
+        code = facts.get("code")
+        if isinstance(code, Mapping):
+            state = (str(code.get("commit")), str(code.get("diff") or "") if code.get("dirty") else "")
+            states[state] = states.get(state, 0) + 1
+    found = []
+    dirty = sum(count for (_, difference), count in states.items() if difference)
+    if dirty:
+        found.append(f"{dirty} of {sum(states.values())} runs were computed by code that is in no commit.")
+    commits = {commit[:10]: None for commit, _ in states}
+    if len(states) > 1:
+        found.append(
+            f"Runs come from {len(states)} states of the code (commits {', '.join(commits)}); by their "
+            "keys, what they executed is the same but for comments."
+        )
+    return found
+
+
+def _accepted(workspace: Workspace, keys: set[str]) -> list[str]:
+    taken = [found for found in accepted_runs(workspace.study_dir).values() if found["run"] in keys]
+    if not taken:
+        return []
+    files = ", ".join(sorted({str(file) for found in taken for file in found.get("changed", ())}))
+    return [
+        f"{len(taken)} of {len(keys)} runs were computed by earlier code and adopted with --accept-code; "
+        f"changed since: {files or 'unknown'}."
+    ]

@@ -1,0 +1,62 @@
+"""Behavioural: which modules count, and that comments do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model.code_identity import changed, combined, file_digest, modules_below
+
+TREE = {
+    "start.py": "from model.part import add\ndef go():\n  from model.late import x\n  return add(x)\n",
+    "model/part.py": '"""Adds."""\n\ndef add(x):\n    """One more."""\n    return x + 1  # more\n',
+    "model/late.py": "import typing\nif typing.TYPE_CHECKING:\n  from model.unused import y\nx = 1\n",
+    "model/unused.py": "y = 2\n",
+    "model/errors.py": "z = 3\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in TREE.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_what_is_reached_counts_inside_functions_too(tree: Path) -> None:
+    assert list(modules_below(["start"], folder=tree)) == ["model.late", "model.part", "start"]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("def add( x ):\n    # another comment\n    return (x +\n        1)\n", True),
+        ('"""Other words."""\ndef add(x):\n    """Of another kind."""\n    return x + 1\n', True),
+        ("def add(x):\n    return x + 2\n", False),
+        ("def add(x):\n    return x - 1\n", False),
+        ("def add(x):\n    return 1 + x\n", False),
+    ],
+)
+def test_a_digest_is_of_what_the_code_does(tree: Path, text: str, same: bool) -> None:
+    before = modules_below(["start"], folder=tree)
+    (tree / "model/part.py").write_text(text)
+    after = modules_below(["start"], folder=tree)
+    assert (combined(before) == combined(after)) is same
+    assert changed(before, after) == (() if same else ("model/part.py",))
+
+
+def test_a_file_that_does_not_parse_counts_by_its_bytes(tree: Path) -> None:
+    (tree / "bad.py").write_text("def (\n")
+    first = file_digest(tree / "bad.py")
+    (tree / "bad.py").write_text("def ((\n")
+    assert file_digest(tree / "bad.py") != first
+
+
+def test_a_plug_in_counts_whole(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "plugged.py").write_text("def build():\n    from model.unused import y\n    return y\n")
+    monkeypatch.syspath_prepend(tree)
+    import plugged  # type: ignore[import-not-found]
+
+    assert {"plugged", "model.unused"} <= set(modules_below([], entries=[plugged.build], folder=tree))
