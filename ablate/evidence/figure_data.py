@@ -23,7 +23,7 @@ from model.metric_names import MECHANISM_METRICS
 
 @dataclass(frozen=True)
 class LevelPoint:
-    """A factor's level and what came out there (percent)."""
+    """A factor's level and the paired difference to the baseline there (points)."""
 
     level: Any
     estimate: Estimate
@@ -49,7 +49,6 @@ class FactorLines:
     metric: str
     lines: tuple[FactorLine, ...]
     baseline: str
-    reference: Estimate
 
 
 def _named_part(variant: str, levels: Mapping[str, Any]) -> str:
@@ -58,10 +57,18 @@ def _named_part(variant: str, levels: Mapping[str, Any]) -> str:
     return variant.split(f"{first}=", 1)[0].rstrip(", ")
 
 
+def _level_point(judgement: Judgement, level: Any, variant: str) -> LevelPoint:
+    """The difference at one level; the baseline itself lies at zero, without a spread."""
+    d = judgement.primary.differences.get(variant)
+    if d is not None:
+        return LevelPoint(level, d.estimate, d.per_seed)
+    n = judgement.primary.means[variant].estimate.n
+    return LevelPoint(level, Estimate(0.0, 0.0, n, 0.0, 0.0), (0.0,) * n)
+
+
 def factor_lines(judgement: Judgement) -> list[FactorLines]:
-    """Per factor with two or more levels: the primary metric over its levels."""
+    """Per factor with two or more levels: paired differences on the primary metric over its levels."""
     results, primary = judgement.results, judgement.primary
-    reference = primary.means[results.baseline].estimate.scaled(POINTS)
     found: list[FactorLines] = []
     for factor, levels in results.factors.items():
         groups: dict[tuple[str, tuple[tuple[str, Any], ...]], dict[Any, str]] = {}
@@ -74,13 +81,11 @@ def factor_lines(judgement: Judgement) -> list[FactorLines]:
         for (named, held), by_level in groups.items():
             points = []
             for level in (x for x in levels if x in by_level):
-                here = primary.means[by_level[level]]
-                percent = tuple(POINTS * v for v in here.by_seed.values)
-                points.append(LevelPoint(level, here.estimate.scaled(POINTS), percent))
+                points.append(_level_point(judgement, level, by_level[level]))
             if sum(p.estimate.n > 0 for p in points) >= 2:
                 lines.append(FactorLine(named, held, tuple(points)))
         if lines:
-            found.append(FactorLines(factor, primary.metric, tuple(lines), results.baseline, reference))
+            found.append(FactorLines(factor, primary.metric, tuple(lines), results.baseline))
     return found
 
 

@@ -13,12 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from rich.table import Table as RichTable
 
+from ablate.evidence.gallery import kept_images
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
+from ablate.report import inside
 from ablate.report.figures.pictures import Picture, draw
+from ablate.report.figures.tiles import gallery_tiles
 from ablate.report.findings import caveats, claim_findings, headline
 from ablate.report.rendering import RENDERINGS, Table, to_rich
 from ablate.report.tables.every import all_tables
@@ -27,12 +31,20 @@ from ablate.report.tables.summary import summary_table
 from ablate.report.words import duration_text, metric_label, verdict_text
 from model.files import storage_errors, write_bytes
 
-PAGE = "index.html"
+PAGE = "report.html"
 _MANIFEST = ".files.json"
 
 
-def render(judgement: Judgement, tables: Sequence[Table], pictures: Mapping[str, Sequence[Picture]]) -> str:
-    """The page as HTML: no external file, no script."""
+def render(
+    judgement: Judgement,
+    tables: Sequence[Table],
+    pictures: Mapping[str, Sequence[Picture]],
+    gallery: Mapping[str, Any] | None = None,
+) -> str:
+    """The page as HTML: one file that loads nothing.
+
+    ``gallery``: what :func:`~ablate.report.figures.tiles.gallery_tiles` makes of the kept images.
+    """
     import jinja2
 
     results = judgement.results
@@ -43,8 +55,23 @@ def render(judgement: Judgement, tables: Sequence[Table], pictures: Mapping[str,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    runs, settings = inside.runs_table(results), inside.settings_table(results)
+    program, program_hash = inside.script()
     return environment.get_template("report.html").render(
         results=results,
+        style=Markup(inside.template_text("report.css")),
+        script=program,
+        script_hash=program_hash,
+        carried=inside.embedded(
+            {"tables": inside.table_files([*tables, runs, settings]), "gallery": gallery}
+        ),
+        carries_gallery=gallery is not None,
+        runs=runs,
+        settings=settings,
+        common=inside.common_settings(results),
+        spec=inside.study_file(results),
+        commands=inside.commands(results),
+        logs=inside.log_ends(results),
         label=metric_label(results.primary),
         claims=claim_findings(judgement),
         findings=headline(judgement),
@@ -141,7 +168,8 @@ def write_report(judgement: Judgement) -> Path:
     """
     tables = all_tables(judgement)
     pictures = draw(judgement)
-    page = render(judgement, tables, pictures)
+    kept = kept_images(judgement.results)
+    page = render(judgement, tables, pictures, gallery_tiles(kept) if kept else None)
     folder = judgement.results.folder / "report"
     before = _manifest(folder)
     made: list[str] = []

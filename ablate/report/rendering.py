@@ -7,8 +7,10 @@ headers and cannot grey a row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -73,6 +75,8 @@ class Table:
 
 
 # ---------------------------------------------------------------------------------- renderings
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -251,8 +255,21 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """The numbers behind the table at full precision."""
-    return table.raw.to_csv(index=False)
+    """The numbers behind the table at full precision.
+
+    Text that a spreadsheet would take for a formula (it begins with ``= + - @``) gets an apostrophe.
+    """
+    raw = table.raw.copy()
+    raw.columns = raw.columns.map(_harmless)
+    for name in raw.select_dtypes(exclude="number").columns:
+        raw[name] = raw[name].map(_harmless)
+    return raw.to_csv(index=False)
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str) or value[:1] not in ("=", "+", "-", "@", "\t", "\r"):
+        return value
+    return value if all(map(_NUMBER.fullmatch, value.split())) else f"'{value}"
 
 
 RENDERINGS: dict[str, Callable[[Table], str]] = {

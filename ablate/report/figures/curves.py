@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def drawings(judgement: Judgement) -> Iterator[Drawing]:
     """One figure with a panel per quantity, where histories were kept."""
     results = judgement.results
-    variants = shown(results)
+    variants = shown(judgement)
     panels = [
         CurvePanel(p.column, tuple(c for c in p.curves if c.variant in variants))
         for p in training_curves(results)
@@ -28,7 +28,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "training",
             "Training",
             "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest run."
-            f"{left_out(results)}",
+            f"{left_out(judgement)}",
             draw_curves(panels, looks(variants, results.baseline)),
         )
 

@@ -23,7 +23,7 @@ from ablate.report.figures.style import (
     set_limits,
     slug,
 )
-from ablate.report.words import level_text, metric_label
+from ablate.report.words import level_text, metric_label, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             f"factor_{slug(data.factor)}",
             f"{metric_label(data.metric)} over {data.factor}",
-            f"{_band(judgement.results)} Dashed: {data.baseline}.",
+            f"Paired difference to {data.baseline} (dashed). {_band(judgement.results)}",
             draw_factor(data),
         )
 
@@ -43,21 +43,19 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
 def _band(results: Results) -> str:
     if len(results.seeds) < 2:
         return "One seed: no intervals."
-    return f"Bands and bars: {results.coverage} t-interval over seeds; dots: seeds."
+    seeds = plural(len(results.seeds), "seed")
+    return f"Bands and bars: {results.coverage} t-interval over {seeds}; dots: seeds."
 
 
 def draw_factor(data: FactorLines) -> Figure:
-    """A metric over one factor's levels, with intervals, seeds and the baseline's band."""
+    """Paired differences to the baseline over one factor's levels, with intervals and seeds."""
     figure = new_figure(COLUMN, 2.2)
     ax = figure.subplots()
     levels = list(dict.fromkeys(p.level for line in data.lines for p in line.points))
     place = _positions(levels)
     seeds = [v for line in data.lines for p in line.points for v in p.per_seed]
-    set_limits(ax.set_ylim, seeds, [p.estimate for line in data.lines for p in line.points])
-    if data.reference.n:
-        if math.isfinite(data.reference.low):
-            ax.axhspan(data.reference.low, data.reference.high, color=GREY, alpha=0.14, lw=0)
-        ax.axhline(data.reference.mean, color=GREY, lw=1, ls=(0, (4, 2)), label=data.baseline)
+    set_limits(ax.set_ylim, [0.0, *seeds], [p.estimate for line in data.lines for p in line.points])
+    ax.axhline(0, color=GREY, lw=1, ls=(0, (4, 2)), label=data.baseline)
     count = len(data.lines)
     for i, line in enumerate(data.lines):
         colour, marker, dash = COLOURS[i % 8], MARKERS[i % 8], LINES[i % 4]
@@ -80,7 +78,7 @@ def draw_factor(data: FactorLines) -> Figure:
     ax.minorticks_off()
     ax.margins(x=0.07)
     ax.set_xlabel(data.factor)
-    ax.set_ylabel(f"{metric_label(data.metric)} (%)")
+    ax.set_ylabel(f"Δ {metric_label(data.metric)} (points)")
     ax.grid(axis="y")
     handles, labels = ax.get_legend_handles_labels()
     ncols = legend_columns(figure, labels, COLUMN)

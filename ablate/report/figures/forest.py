@@ -14,8 +14,10 @@ from ablate.report.figures.style import (
     PAGE,
     VERMILION,
     Drawing,
+    left_out,
     new_figure,
     set_limits,
+    shown,
     wrapped,
 )
 from ablate.report.words import fixed, interval_text, metric_label, plural, verdict_text
@@ -24,18 +26,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST = 40
+"""Rows of a forest plot; more do not fit a page."""
+
 
 def drawings(judgement: Judgement) -> Iterator[Drawing]:
     """One figure, once a variant forms a pair with the baseline."""
     results, primary = judgement.results, judgement.primary
-    data = list(primary.differences.values())
+    variants = shown(judgement, MOST)
+    data = [d for v, d in primary.differences.items() if v in variants or len(results.variants) <= MOST]
     if any(d.n for d in data):
+        missing = left_out(judgement, MOST) if len(results.variants) > MOST else ""
         yield Drawing(
             "forest",
             f"Differences to {results.baseline}",
             f"Paired by seed, averaged over categories; {results.coverage} t-interval; ticks: seeds. "
             f"Filled: differs after Holm over {plural(primary.family, 'comparison')}. "
-            "An arrow: the interval goes on.",
+            f"An arrow: the interval goes on.{missing}",
             draw_forest(data),
         )
 

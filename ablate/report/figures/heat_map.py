@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ablate.evidence.figure_data import HeatMap, heat_maps
 from ablate.evidence.judgement import Judgement
+from ablate.evidence.stats import Estimate
 from ablate.report.figures.style import COLUMN, GREY, PAGE, Drawing, new_figure, slug
 from ablate.report.words import DASH, fixed, interval_text, level_text, metric_label
 
@@ -23,9 +25,18 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "_".join(["heatmap", *([slug(data.title)] if data.title else [])]),
             f"{data.row_factor} × {data.column_factor}" + (f" ({data.title})" if data.title else ""),
             f"Paired difference to {data.baseline} in {metric_label(data.metric)}, points, with "
-            f"{judgement.results.coverage} t-interval. Framed: differs after Holm over all variants.",
+            f"{judgement.results.coverage} t-interval. Pale: the interval is wide for the difference. "
+            "Framed: differs after Holm over all variants.",
             draw_heat_map(data),
         )
+
+
+def _certainty(estimate: Estimate) -> float:
+    """From 0.25 (the interval is far longer than the difference, or there is none) to 1 (it excludes 0)."""
+    half = (estimate.high - estimate.low) / 2
+    if not math.isfinite(half) or half <= 0:
+        return 0.25 if not math.isfinite(half) else 1.0
+    return float(np.clip(abs(estimate.mean) / half, 0.25, 1.0))
 
 
 def draw_heat_map(data: HeatMap) -> Figure:
@@ -41,7 +52,10 @@ def draw_heat_map(data: HeatMap) -> Figure:
         values[data.rows.index(row), data.columns.index(column)] = found.estimate.mean
     known = np.abs(values[np.isfinite(values)])
     top = max(float(known.max()) if len(known) else 0.0, 0.1)
-    image = ax.imshow(values, cmap="RdBu", vmin=-top, vmax=top, aspect="auto")
+    certainty = np.ones_like(values)
+    for (row, column), found in data.differences.items():
+        certainty[data.rows.index(row), data.columns.index(column)] = _certainty(found.estimate)
+    image = ax.imshow(values, cmap="RdBu", vmin=-top, vmax=top, aspect="auto", alpha=certainty)
     ax.set_facecolor("#EEEEEE")
     for i, row in enumerate(data.rows):
         for j, column in enumerate(data.columns):
@@ -49,7 +63,7 @@ def draw_heat_map(data: HeatMap) -> Figure:
             if d is None or not d.n:
                 ax.text(j, i, DASH, ha="center", va="center", color=GREY)
                 continue
-            pale = abs(d.estimate.mean) < 0.6 * top
+            pale = abs(d.estimate.mean) * _certainty(d.estimate) < 0.6 * top
             colour = "black" if pale else "white"
             real = d.verdict in ("better", "worse")
             weight = "bold" if real else "normal"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ablate.evidence.figure_data import Mechanism, mechanism
 from ablate.evidence.judgement import Judgement
 from ablate.report.figures.style import PAGE, Drawing, Look, left_out, looks, new_figure, shown, wrapped
-from ablate.report.words import stratum_group, stratum_label
+from ablate.report.words import fixed, interval_text, stratum_group, stratum_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def drawings(judgement: Judgement) -> Iterator[Drawing]:
     """One figure with a panel per stratum, where token distances were measured."""
     results = judgement.results
-    variants = shown(results)
+    variants = shown(judgement)
     data = [m for m in mechanism(judgement) if m.variant in variants]
     if data:
         yield Drawing(
             "mechanism",
             "Token distance on normal and defect tokens",
             f"Mean over seeds, with {results.coverage} t-interval where there are two. A prior that works "
-            f"widens the gap in its own stratum.{left_out(results)}",
+            f"widens the gap in its own stratum.{left_out(judgement)}",
             draw_mechanism(data, looks(variants, results.baseline)),
         )
 
@@ -37,7 +37,9 @@ def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look]) -> Figur
     n_columns = min(3, len(strata))
     n_rows = math.ceil(len(strata) / n_columns)
     width = {1: 4.2, 2: 5.6}.get(n_columns, PAGE)
-    figure = new_figure(width, 0.55 + n_rows * (0.35 + 0.23 * len(variants)))
+    names = [wrapped(v, 26) for v in variants]
+    row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in names))
+    figure = new_figure(width, 0.55 + n_rows * (0.35 + row * len(variants)))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(strata) :]:
         ax.remove()
@@ -54,14 +56,16 @@ def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look]) -> Figur
                         [e.mean], [y], xerr=error, fmt="none", ecolor="black", elinewidth=0.7, zorder=2
                     )
                 ax.plot([e.mean], [y], at.marker, mfc=fill, mec=at.colour, mew=0.9, zorder=3)
+            interval = f" {interval_text(m.gap, 3)}" if m.gap.n > 1 else ""
             ax.annotate(
-                f"gap {m.gap.mean:.3f}", ((m.normal.mean + m.defect.mean) / 2, y), (0, 2.5),
-                textcoords="offset points", ha="center", va="bottom", size=5.5, color="#333333",
+                f"gap {fixed(m.gap.mean, 3)}{interval}, n {m.gap.n}", (1, y), (-1, 3.5),
+                xycoords=("axes fraction", "data"), textcoords="offset points",
+                ha="right", va="bottom", size=5.2, color="#333333",
             )  # fmt: skip
         label, group = stratum_label(stratum), stratum_group(stratum)
         plain = not group or group in label
         ax.set_title(label if plain else f"{group}: {label}", loc="left")
-        ax.set_yticks(range(len(variants)), [wrapped(v, 26) for v in variants])
+        ax.set_yticks(range(len(variants)), names)
         ax.set_ylim(len(variants) - 0.5, -0.75)
         ax.tick_params(axis="y", length=0)
         ax.tick_params(axis="x", labelbottom=k + n_columns >= len(strata))

@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 def drawings(judgement: Judgement) -> Iterator[Drawing]:
     """One figure with a panel per variant."""
     results = judgement.results
-    panels = [p for p in slopes(judgement) if p.variant in shown(results)]
+    variants = shown(judgement)
+    panels = [p for p in slopes(judgement) if p.variant in variants]
     if panels:
         yield Drawing(
             "slopes",
             "By category, every seed",
-            f"{results.baseline} (left) and variant (right) with the same seed.{left_out(results)}",
+            f"{results.baseline} (left) and variant (right) with the same seed.{left_out(judgement)}",
             draw_slopes(panels),
         )
 

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ablate.evidence.results import Results
+from ablate.evidence.judgement import Judgement
 from ablate.report.words import plural
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
 def wrapped(name: str, characters: int) -> str:
     """A long name on several lines, broken behind punctuation."""
     lines = [""]
-    for part in re.findall(r"[^-_,=. ]+[-_,=. ]*|[-_,=. ]+", name):
+    for part in re.findall(r"(?:\d+\.\d+|[^-_,=. ])+[-_,=. ]*|[-_,=. ]+", name):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > characters:
             lines.append("")
         lines[-1] += part
@@ -109,16 +109,32 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def shown(results: Results) -> tuple[str, ...]:
-    """The variants that figures with a colour per variant draw: each configuration once."""
+def shown(judgement: Judgement, most: int = MAX_VARIANTS) -> tuple[str, ...]:
+    """The variants that a figure draws, each configuration once: the baseline and the most informative.
+
+    Those first that a claim names, then by p (Holm), then by the size of the difference; drawn in the
+    study's order.
+    """
+    results, found = judgement.results, judgement.primary.differences
+    named = {name for claim in results.claims for name in (claim.left, claim.right)}
     others = [v for v in results.variants if v != results.baseline and v not in results.same_as]
-    return tuple(v for v in results.variants if v in others[:MAX_VARIANTS] or v == results.baseline)
+
+    def rank(variant: str) -> tuple[bool, float, float]:
+        d = found[variant]
+        size = abs(d.estimate.mean) if math.isfinite(d.estimate.mean) else 0.0
+        return variant not in named, d.p_holm if math.isfinite(d.p_holm) else 1.0, -size
+
+    chosen = {*sorted(others, key=rank)[:most], results.baseline}
+    return tuple(v for v in results.variants if v in chosen)
 
 
-def left_out(results: Results) -> str:
+def left_out(judgement: Judgement, most: int = MAX_VARIANTS) -> str:
     """How many variants :func:`shown` leaves out, as a sentence of a caption."""
-    rest = len(results.variants) - len(shown(results)) - len(results.same_as)
-    return f" Not drawn: {plural(rest, 'further variant')}." if rest else ""
+    results = judgement.results
+    rest = len(results.variants) - len(shown(judgement, most)) - len(results.same_as)
+    if not rest:
+        return ""
+    return f" Not drawn: {plural(rest, 'further variant')}, less informative by claims, p and size."
 
 
 def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:

@@ -376,7 +376,7 @@ def test_a_published_frame_is_a_study_without_its_runs(
         if path.name not in ("spec.yaml", "runs.csv"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert outcome("report", "shared", "--results", tmp_path / "results") == 0
-    assert capsys.readouterr().out.strip().endswith("index.html")
+    assert capsys.readouterr().out.strip().endswith("report.html")
     assert outcome("status", "shared", "--results", tmp_path / "results") == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 

@@ -21,7 +21,7 @@ from tests.ablate.report_inputs import judged, write_study
 
 def text_of(page: Path) -> str:
     """The page's visible text."""
-    body = re.sub(r"<style>.*?</style>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    body = re.sub(r"<(style|script)\b.*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)))
 
 
@@ -30,12 +30,13 @@ def test_report_is_one_self_contained_page_and_files(tmp_path: Path) -> None:
     write_study(tmp_path / "s")
     page = report.make_report(tmp_path / "s")
     source = page.read_text(encoding="utf-8")
-    assert page == tmp_path / "s" / "report" / "index.html"
-    assert not re.search(r"""(src|href)=["'](https?:)?//""", source) and "<script" not in source
-    assert len(re.findall(r'src="data:image/png;base64,', source)) == source.count("<img")
-    assert source.count("<img") >= 5
-    for link in re.findall(r'href="([^"#]+)"', source):
-        assert (page.parent / link).is_file(), link
+    assert page == tmp_path / "s" / "report" / "report.html"
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", source)
+    scripts = re.findall(r"<script([^>]*)>", source)
+    assert scripts == [' type="application/json" id="carried"', ""]
+    pictures = re.findall(r"<img src=\"([^\"]*)", source)
+    assert all(p.startswith("data:image/png;base64,") for p in pictures) and len(pictures) >= 5
+    assert not re.findall(r'href="([^"#]+)"', source), "a page moved alone would lose what it links to"
     for anchor in re.findall(r'href="#([^"]+)"', source):
         assert f'id="{anchor}"' in source, anchor
     text = text_of(page)
@@ -46,6 +47,8 @@ def test_report_is_one_self_contained_page_and_files(tmp_path: Path) -> None:
         "worst miss",
         "20 done",
         "DINOv2-class weights",
+        "ablate run results/directional-tail/spec.yaml",
+        "directional > control on domain_c by pixel_ap",
     ):
         assert words in text
     assert not list(page.parent.rglob("*.tmp"))
@@ -87,7 +90,7 @@ def test_study_without_results_still_has_a_page(tmp_path: Path) -> None:
 def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     made = judged({"<b>x</b>": 0.0, "<script>": 0.01}, seeds=1, strata=False, folder=tmp_path)
     source = report.render(made, all_tables(made), {})
-    assert "<script>" not in source and "<b>x</b>" not in source
+    assert source.count("<script>") == 1 and "<b>x</b>" not in source
 
 
 def test_terminal_table(tmp_path: Path) -> None:

@@ -110,3 +110,12 @@ def test_terminal_table_shows_brackets_and_fits() -> None:
     text = console.export_text()
     assert "Δ [interval]" in text and "[" in text.split(" directional ")[1].splitlines()[0]
     assert "…" not in text
+
+
+def test_csv_cells_are_never_formulas() -> None:
+    raw = pd.DataFrame(
+        {"variant": ["=1+1", "@x", "-a", "+b", "plain"], "seeds": ["-0.1 0.2", "-1", "1", "", "2"]}
+    )
+    table = Table("t", "T", "", "variant", (), (), raw=raw)
+    lines = rendering.to_csv(table).splitlines()
+    assert lines[1:] == ["'=1+1,-0.1 0.2", "'@x,-1", "'-a,1", "'+b,", "plain,2"]
