@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.evidence.derived import derived_plan
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.results import Results, RunState
 from ablate.running.folder import Workspace
@@ -28,7 +29,7 @@ from ablate.study.plan import Run
 from ablate.study.reading import load_recorded
 from ablate.study.settings import unnest
 from ablate.study.spec import StudySpec
-from model.config import ModelConfig, dump_config
+from model.config import EncoderConfig, ModelConfig, dump_config
 from model.encoders.build import describe
 from model.errors import StorageError, UserError
 from model.files import read_json
@@ -48,6 +49,10 @@ def gather(study_dir: Path) -> Results:
     plan = _plan(workspace, warnings)
     frame = read_frame(workspace, plan)
     spec = _spec(workspace, warnings)
+    if plan is None and spec is not None:
+        plan = derived_plan(spec, frame)
+    if plan is None and (spec is None or spec.search is None) and not workspace.plan.is_file():
+        warnings.append("There is no plan and none can be derived, so missing runs are not known.")
     split = reporting_split(set(frame["split"]))
     frame = frame[frame["split"] == split].reset_index(drop=True)
     layout = _layout(frame, plan)
@@ -76,7 +81,7 @@ def gather(study_dir: Path) -> Results:
         settings={v: unnest(dump_config(run.config), ModelConfig) for v, run in configs.items()},
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
-        same_as=_copies(plan, baseline),
+        same_as=_copies(plan, frame, baseline),
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
         claims=_claims(spec, layout.variants, warnings),
@@ -84,8 +89,8 @@ def gather(study_dir: Path) -> Results:
         comments=opening_comment(spec.text) if spec else (),
         setting=spec.data.setting if spec else "",
         dataset=spec.data.dataset if spec else "",
-        selects_on_report=bool(plan and plan.selected_on_reported),
-        encoder="; ".join(dict.fromkeys(describe(run.config.encoder) for run in configs.values())),
+        selects_on_report=_selects_on_report(spec, plan),
+        encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
         provenance=_provenance(workspace, runs),
         nan_reasons=_nan_reasons(workspace, frame),
         warnings=tuple(warnings),
@@ -142,7 +147,8 @@ def _plan(workspace: Workspace, warnings: list[str]) -> StoredPlan | None:
         return load_plan(workspace)
     except UserError as error:
         if workspace.frame.is_file():
-            warnings.append(f"plan.json cannot be used, so missing runs are not known: {error}")
+            if workspace.plan.is_file():
+                warnings.append(f"plan.json cannot be used, so missing runs are not known: {error}")
             return None
         raise
     except ValueError as error:  # a configuration of another version
@@ -194,6 +200,19 @@ def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
     )
 
 
+def _selects_on_report(spec: StudySpec | None, plan: StoredPlan | None) -> bool:
+    if plan is not None:
+        return plan.selected_on_reported
+    return spec is not None and spec.search is not None and spec.data.selection == "none"
+
+
+def _encoders(spec: StudySpec | None, configs: Mapping[str, Run]) -> list[EncoderConfig]:
+    """Of the runs; of the study's base where they are not known."""
+    if not configs and spec is not None:
+        return [spec.config({}).encoder]
+    return [run.config.encoder for run in configs.values()]
+
+
 def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
     found: dict[str, dict[Any, None]] = {}
     for at in levels.values():
@@ -202,11 +221,15 @@ def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ..
     return {factor: tuple(values) for factor, values in found.items()}
 
 
-def _copies(plan: StoredPlan | None, baseline: str) -> dict[str, str]:
+def _copies(plan: StoredPlan | None, frame: pd.DataFrame, baseline: str) -> dict[str, str]:
     """Variants all of whose runs are another variant's, and that variant."""
-    keys: dict[str, list[tuple[int, str | None, str]]] = {}
-    for row in plan.rows if plan else ():
-        keys.setdefault(row.variant, []).append((row.seed, row.category, row.key))
+    keys: dict[str, list[tuple[Any, ...]]] = {}
+    if plan is not None:
+        for row in plan.rows:
+            keys.setdefault(row.variant, []).append((row.seed, row.category, row.key))
+    else:
+        for variant, *cell in frame[["variant", "seed", "category", "key"]].drop_duplicates().values:
+            keys.setdefault(str(variant), []).append(tuple(cell))
     first: dict[frozenset[Any], str] = {frozenset(keys.get(baseline, ())): baseline}
     found: dict[str, str] = {}
     for variant, theirs in keys.items():
