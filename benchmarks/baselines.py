@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from torch import Tensor
 
 from model.aupimo import aupimo
 from model.baselines import fit
-from model.baselines.config import KnnConfig, build_baseline
+from model.baselines.config import Baseline, KnnConfig, PositionKnnConfig, SubspaceConfig
 from model.baselines.knn import KnnScorer
 from model.baselines.patches import Layout, rows_of_groups
 from model.baselines.scoring import predict
@@ -41,13 +40,13 @@ from model.metrics import evaluate
 from model.presets import PRESETS
 from model.teacher import build_teacher
 
-ROWS: Mapping[str, dict[str, Any]] = {
-    "knn, coreset 10 %": {"method": "knn"},
-    "knn, random 10 %": {"method": "knn", "subsample": "random"},
-    "knn as PatchCore": {"method": "knn", "metric": "euclidean", "image_score": "patchcore"},
-    "knn as AnomalyDINO": {"method": "knn", "subsample": "none", "image_score": "top_patches"},
-    "position-knn": {"method": "position-knn"},
-    "subspace": {"method": "subspace"},
+ROWS: Mapping[str, Baseline] = {
+    "knn, coreset 10 %": KnnConfig(),
+    "knn, random 10 %": KnnConfig(subsample="random"),
+    "knn as PatchCore": KnnConfig(metric="euclidean", image_score="patchcore"),
+    "knn as AnomalyDINO": KnnConfig(subsample="none", image_score="top_patches"),
+    "position-knn": PositionKnnConfig(),
+    "subspace": SubspaceConfig(),
 }
 BATCH = 10
 
@@ -74,7 +73,7 @@ def rows_table(arguments: argparse.Namespace, console: Console) -> tuple[Tensor,
         table.add_column(column, justify="left" if column == "row" else "right")
     for name, section in ROWS.items():
         start = time.perf_counter()
-        scorer = fit(build_baseline(section), normal.split(BATCH), layout, arguments.seed)
+        scorer = fit(section, normal.split(BATCH), layout, arguments.seed)
         fitted = time.perf_counter()
         said = predict(scorer, tested.split(BATCH), config.image.crop, config.score)
         done = time.perf_counter()

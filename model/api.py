@@ -27,14 +27,14 @@ from model.data.files import existing_folder, images_below
 from model.data.images import as_rgb, open_image
 from model.data.samples import Sample
 from model.data.transforms import to_input
+from model.detector import Detector, fit_detector
 from model.errors import ConfigError, DataError
-from model.evaluation import Predictions, predict
+from model.evaluation import Predictions
 from model.features import ENCODE_BATCH, CachedFeatures
 from model.presets import PRESETS
-from model.student import Student
 from model.suggest import suggestion
 from model.teacher import build_teacher
-from model.training import Step, fit
+from model.training import Step
 
 Picture = str | Path | Image.Image
 """An image file, or an image in memory."""
@@ -43,7 +43,7 @@ Images = str | Path | Sequence[Picture]
 
 
 class Model:
-    """A detector: a frozen teacher and a student that :meth:`fit` trains.
+    """A frozen teacher and what :meth:`fit` makes of its features: a trained student or a reference row.
 
     Parameters
     ----------
@@ -57,9 +57,13 @@ class Model:
         self.config = config
         self.device = torch.device(device)
         self.teacher = build_teacher(config).to(self.device)
-        self.student = Student(self.teacher.shape, config)
-        self.history: list[Step] = []
+        self.detector: Detector | None = None
+        """What :meth:`fit` made; None until then."""
+
+    @property
+    def history(self) -> list[Step]:
         """Loss, learning rate, gradient norm and knobs of every step; empty until it is trained."""
+        return self.detector.history if self.detector else []
 
     def fit(
         self,
@@ -68,7 +72,7 @@ class Model:
         seed: int = 0,
         on_step: Callable[[int, int, float], None] = lambda *_: None,
     ) -> Model:
-        """Train the student on normal images, from new initial weights, and return this model.
+        """Fit to normal images, from new initial weights, and return this model.
 
         Parameters
         ----------
@@ -84,7 +88,15 @@ class Model:
         everything = torch.arange(len(encoded.pictures))
         parts = [encoded[chunk] for chunk in everything.split(ENCODE_BATCH)]  # each [b, G, T, C]
         features = CachedFeatures((), self.teacher.shape, parts)
-        self.history = fit(self.student, features, everything, seed, device=self.device, on_step=on_step)
+        self.detector = fit_detector(
+            self.config,
+            self.teacher.shape,
+            features,
+            everything,
+            seed,
+            device=self.device,
+            on_step=on_step,
+        )
         return self
 
     def score(self, images: Images) -> Predictions:
@@ -96,10 +108,10 @@ class Model:
         DataError: there is no image, or one cannot be read (named).
         DivergedError: a score is not finite.
         """
-        if not self.history:
+        if self.detector is None:
             raise ConfigError("the model is not trained", hint="call fit with normal images first")
         encoded = _Encoded(self, _pictures(images))
-        return predict(self.student, encoded, torch.arange(len(encoded.pictures)), device=self.device)
+        return self.detector.predict(encoded, torch.arange(len(encoded.pictures)))
 
 
 def build(config: ModelConfig | str = "dinomaly-base", *, device: str = "cpu", **changes: Any) -> Model:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
+from model.baselines import METHODS
+from model.baselines.config import canonical as canonical_baseline
 from model.config import (
     BiasConfig,
     BottleneckConfig,
@@ -20,6 +22,7 @@ from model.config import (
     TailConfig,
     TokenDropoutConfig,
     knobs_of,
+    sections_of,
 )
 from model.encoders.build import entry_of
 from model.priors.schedule import lengths_at
@@ -32,10 +35,12 @@ def canonical(config: ModelConfig) -> ModelConfig:
     ``canonical(canonical(c)) == canonical(c)``. What only concerns resources (``cache.budget_gb``,
     ``train.checkpoint_every``) is left as it is: a run needs it, its key does not.
     """
+    if config.method != "dinomaly":
+        return _reference_row(config)
     matched = config.token_dropout.matched(config.train.iterations)
     config = _steady(replace(config, token_dropout=matched))
     return replace(
-        config,
+        _only_own_sections(config),
         encoder=_encoder(config.encoder),
         decoder=_decoder(config.decoder),
         bottleneck=_bottleneck(config.bottleneck),
@@ -43,6 +48,22 @@ def canonical(config: ModelConfig) -> ModelConfig:
         tail=_tail(config.tail),
         bias=_bias(config.bias, config.decoder.depth),
     )
+
+
+def _only_own_sections(config: ModelConfig) -> ModelConfig:
+    """What the method does not read, at its defaults."""
+    default, own = ModelConfig(), sections_of(config.method)
+    others = {part.name: getattr(default, part.name) for part in fields(config) if part.name not in own}
+    return replace(config, **others)
+
+
+def _reference_row(config: ModelConfig) -> ModelConfig:
+    """A method without training reads its own section, the features and the score alone."""
+    section = METHODS[config.method].section
+    config = _only_own_sections(config)
+    knobs = canonical_baseline(getattr(config, section))
+    changes: dict[str, Any] = {"encoder": _encoder(config.encoder), section: knobs}
+    return replace(config, **changes)
 
 
 def _steady(config: ModelConfig) -> ModelConfig:
@@ -82,8 +103,10 @@ def _decoder(config: DecoderConfig) -> DecoderConfig:
 
 
 def _bottleneck(config: BottleneckConfig) -> BottleneckConfig:
-    """No noise has no kind."""
-    return replace(config, noise="dropout") if config.dropout == 0 else config
+    """No noise has no kind, and two layers have no rank to learn at a rate of its own."""
+    if config.dropout == 0:
+        config = replace(config, noise="dropout")
+    return replace(config, rank_lr=BottleneckConfig().rank_lr) if config.rank is None else config
 
 
 def _token_dropout(config: TokenDropoutConfig, iterations: int) -> TokenDropoutConfig:

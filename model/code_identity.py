@@ -20,13 +20,16 @@ ROOT = Path(__file__).parents[1]
 """Folder of the packages ``model`` and ``ablate``."""
 
 KNOWN_OTHERWISE = (
+    "model.api",
     "model.baselines.config",
+    "model.code_identity",
     "model.config",
     "model.data.config",
     "model.data.files",
     "model.data.hashing",
     "model.data.readers",
     "model.data.stripes",
+    "model.encoders.efficientnet_id",
     "model.encoders.identity",
     "model.errors",
     "model.files",
@@ -37,7 +40,7 @@ KNOWN_OTHERWISE = (
     "model.suggest",
 )
 """Modules that no code digest holds. What configurations, readers of data and fingerprints of weights come
-to stands in a run's key by its value; errors, suggestions and atomic writes compute nothing."""
+to stands in a run's key by its value; errors, suggestions, atomic writes and doors compute nothing."""
 
 _TABLES = ("model.encoders.build",)
 """Modules whose functions import one of several alternatives: only the one that is used counts."""

@@ -13,12 +13,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, fields
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass
 
+from model.baselines.config import KnnConfig, PositionKnnConfig, SubspaceConfig
 from model.knobs import SECTION, Knob, Positive, Schedule, Shape, within
 from model.priors.config import BiasConfig, Direction, TailConfig, TokenDropoutConfig
 
@@ -30,11 +32,15 @@ __all__ = [
     "Direction",
     "EncoderConfig",
     "ImageConfig",
+    "KnnConfig",
     "Knob",
     "ModelConfig",
+    "PositionKnnConfig",
+    "RecentreConfig",
     "Schedule",
     "ScoreConfig",
     "Shape",
+    "SubspaceConfig",
     "TailConfig",
     "TokenDropoutConfig",
     "TrainConfig",
@@ -111,6 +117,26 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True, config=SECTION)
+class RecentreConfig:
+    """Context recentring (Dinomaly2): subtract the class token from the patch tokens."""
+
+    mode: Literal["none", "targets", "inputs", "both"] = "none"
+    """Where: in what the decoder must rebuild, in what the bottleneck reads, or in both."""
+    norm: Literal["none", "layernorm"] = "none"
+    """What follows in the targets: nothing, or a LayerNorm without parameters (eps 1e-8)."""
+    drop_prefix: bool = False
+    """Keep class and register tokens from bottleneck and decoder."""
+
+    @model_validator(mode="after")
+    def _check(self) -> RecentreConfig:
+        if self.norm != "none" and self.mode not in ("targets", "both"):
+            raise ValueError(f"norm: {self.norm} follows recentred targets, which mode: {self.mode} lacks")
+        if self.drop_prefix and self.mode == "none":
+            raise ValueError("drop_prefix needs a mode other than none")
+        return self
+
+
+@dataclass(frozen=True, config=SECTION)
 class BottleneckConfig:
     """The noisy bottleneck: an MLP C -> ratio*C -> C with noise at input, hidden and output."""
 
@@ -120,6 +146,11 @@ class BottleneckConfig:
     """Kind of noise."""
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     """Hidden width over C."""
+    rank: Positive | None = None
+    """Dinomaly2's three layers: C -> rank -> ratio*C -> C, with noise after each and none at the
+    input (256 there); null = the two layers of Dinomaly."""
+    rank_lr: Annotated[float, Field(gt=0)] | None = 2e-4
+    """Peak learning rate of the layer to ``rank``; train.lr if null."""
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -174,6 +205,8 @@ class TrainConfig:
     """Decoupled weight decay."""
     eps: Annotated[float, Field(gt=0)] = 1e-10
     """Optimiser eps (1e-8 in the per-category recipe)."""
+    amsgrad: bool = True
+    """Divide by the largest second moment so far (Dinomaly), or by the current one (Dinomaly2)."""
     update_clip: Annotated[float, Field(gt=0)] = 1.0
     """StableAdamW's clip on the update's RMS."""
     grad_clip: Annotated[float, Field(gt=0)] = 0.1
@@ -213,18 +246,27 @@ class CacheConfig:
     up to rounding)."""
 
 
+Method = Literal["dinomaly", "knn", "position-knn", "subspace"]
+Groups = Literal["two", "one", "three", "four", "dense", "sparse"]
+
+_COUNTS: Mapping[str, int] = MappingProxyType({"one": 1, "two": 2, "three": 3, "four": 4, "sparse": 2})
+
+
 @dataclass(frozen=True, config=SECTION)
 class ModelConfig:
-    """One Dinomaly with its training and scoring: what a variant resolves to."""
+    """One detector with its training and scoring: what a variant resolves to."""
 
+    method: Method = "dinomaly"
+    """What detects anomalies: Dinomaly, or a reference row without training on the same features."""
     image: ImageConfig = field(default_factory=ImageConfig)
     """Preprocessing."""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """Frozen encoder."""
-    groups: Literal["two", "one", "dense"] = "two"
-    """Loose constraint: layers compared in two groups (default), one, or layer to layer."""
-    recentre: bool = False
-    """Context recentring (Dinomaly2): subtract the class token from the patch tokens."""
+    groups: Groups = "two"
+    """Loose constraint: layers compared in two groups (default), one, three, four, or layer to layer
+    (dense); sparse compares the last layers of two groups alone, and nothing reads the others."""
+    recentre: RecentreConfig = field(default_factory=RecentreConfig)
+    """Context recentring."""
     bottleneck: BottleneckConfig = field(default_factory=BottleneckConfig)
     """Noisy bottleneck."""
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -237,6 +279,12 @@ class ModelConfig:
     """Prior C."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Optimisation."""
+    knn: KnnConfig = field(default_factory=KnnConfig)
+    """For method: knn."""
+    position_knn: PositionKnnConfig = field(default_factory=PositionKnnConfig)
+    """For method: position-knn."""
+    subspace: SubspaceConfig = field(default_factory=SubspaceConfig)
+    """For method: subspace."""
     score: ScoreConfig = field(default_factory=ScoreConfig)
     """Scoring."""
     cache: CacheConfig = field(default_factory=CacheConfig)
@@ -244,8 +292,12 @@ class ModelConfig:
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
-        layers, depth = len(self.encoder.blocks), self.decoder.depth
-        groups = self.group_count
+        layers, groups = len(self.encoder.blocks), self.group_count
+        if self.method != "dinomaly":
+            if groups > layers:
+                raise ValueError(f"groups: {self.groups} needs at least {groups} encoder blocks")
+            return self
+        depth = self.decoder.depth
         if groups > layers or groups > depth:
             raise ValueError(f"groups: {self.groups} needs at least {groups} encoder and decoder blocks")
         if self.groups == "dense" and layers != depth:
@@ -273,13 +325,17 @@ class ModelConfig:
     @property
     def group_count(self) -> int:
         """G, the number of groups that loss and score compare."""
-        return {"one": 1, "two": 2, "dense": len(self.encoder.blocks)}[self.groups]
+        return len(self.encoder.blocks) if self.groups == "dense" else _COUNTS[self.groups]
 
     def splits(self, count: int) -> list[list[int]]:
-        """``range(count)`` cut into G contiguous parts, the first ones longer if it is uneven."""
+        """``range(count)`` cut into G contiguous parts, the first ones longer if it is uneven.
+
+        ``sparse`` keeps the last of each part alone.
+        """
         size, extra = divmod(count, self.group_count)
         starts = [i * size + min(i, extra) for i in range(self.group_count + 1)]
-        return [list(range(a, b)) for a, b in itertools.pairwise(starts)]
+        parts = [list(range(a, b)) for a, b in itertools.pairwise(starts)]
+        return [part[-1:] for part in parts] if self.groups == "sparse" else parts
 
 
 _ADAPTER: TypeAdapter[ModelConfig] = TypeAdapter(ModelConfig)
@@ -297,6 +353,15 @@ def build_config(values: Mapping[str, Any]) -> ModelConfig:
 def knobs_of(section: type) -> tuple[str, ...]:
     """Fields of a section's dataclass that may be schedules, in order: their annotations say so."""
     return tuple(name for name, hint in get_type_hints(section).items() if Schedule in get_args(hint))
+
+
+def sections_of(method: str) -> tuple[str, ...]:
+    """Parts of :class:`ModelConfig` that a method reads, in order; the others do nothing to it."""
+    names = [part.name for part in fields(ModelConfig)]
+    if method == "dinomaly":
+        return tuple(name for name in names if name not in ("knn", "position_knn", "subspace"))
+    common = ("method", "image", "encoder", "groups", "score", "cache")
+    return tuple(name for name in names if name in (*common, method.replace("-", "_")))
 
 
 def dump_config(config: ModelConfig) -> dict[str, Any]:

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.bottleneck import Bottleneck
-from model.config import SECTION, BottleneckConfig
-
-
-@dataclass(frozen=True, config=SECTION)
-class LowRankConfig(BottleneckConfig):
-    """An MLP C -> rank -> ratio*C -> C with noise after each layer."""
-
-    rank: Annotated[int, Field(ge=1)] = 256
-    """Width after the first layer; narrower than C, it forgets detail before the noise does."""
-    rank_lr: Annotated[float, Field(gt=0)] | None = 2e-4
-    """Peak learning rate of the first layer; train.lr if null."""
+from model.config import BottleneckConfig
 
 
 class LowRankBottleneck(Bottleneck):
@@ -30,8 +16,10 @@ class LowRankBottleneck(Bottleneck):
     reads ``rank`` channels here.
     """
 
-    def __init__(self, dim: int, config: LowRankConfig) -> None:
+    def __init__(self, dim: int, config: BottleneckConfig) -> None:
         super().__init__(dim, config)
+        if config.rank is None:
+            raise ValueError("a low-rank bottleneck needs a rank")
         self.reduce = nn.Linear(dim, config.rank)
         self.fc1 = nn.Linear(config.rank, self.fc2.in_features)
         self.rank_lr = config.rank_lr

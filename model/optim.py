@@ -22,17 +22,26 @@ class StableAdamW(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
         *,
         lr: float,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-10,
         weight_decay: float = 1e-4,
         update_clip: float = 1.0,
+        amsgrad: bool = True,
     ) -> None:
         super().__init__(
             params,
-            {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "clip": update_clip},
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "clip": update_clip,
+                "amsgrad": amsgrad,
+                "scale": 1.0,  # of the common learning rate; a group may have its own
+            },
         )
 
     @torch.no_grad()
@@ -71,8 +80,9 @@ class StableAdamW(Optimizer):
         torch._foreach_lerp_(means, grads, 1 - beta1)
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
-        torch._foreach_maximum_(max_squares, squares)
-        denominators = list(torch._foreach_sqrt(max_squares))
+        if group["amsgrad"]:
+            torch._foreach_maximum_(max_squares, squares)
+        denominators = list(torch._foreach_sqrt(max_squares if group["amsgrad"] else squares))
         torch._foreach_div_(denominators, math.sqrt(correction2))
         torch._foreach_add_(denominators, group["eps"])
 

@@ -13,39 +13,17 @@ functions on group means: subtraction commutes with the mean over a group's laye
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from model.config import SECTION
+from model.config import RecentreConfig
 from model.errors import ConfigError
 
 NORM_EPS = 1e-8
 """Added to the variance in the parameterless LayerNorm of the targets."""
-
-
-@dataclass(frozen=True, config=SECTION)
-class RecentreConfig:
-    """Context recentring (Dinomaly2): subtract the class token from the patch tokens."""
-
-    mode: Literal["none", "targets", "inputs", "both"] = "none"
-    """Where: in what the decoder must rebuild, in what the bottleneck reads, or in both."""
-    norm: Literal["none", "layernorm"] = "none"
-    """What follows in the targets: nothing, or a LayerNorm without parameters (eps 1e-8)."""
-    drop_prefix: bool = False
-    """Keep class and register tokens from bottleneck and decoder."""
-
-    @model_validator(mode="after")
-    def _check(self) -> RecentreConfig:
-        if self.norm != "none" and self.mode not in ("targets", "both"):
-            raise ValueError(f"norm: {self.norm} follows recentred targets, which mode: {self.mode} lacks")
-        if self.drop_prefix and self.mode == "none":
-            raise ValueError("drop_prefix needs a mode other than none")
-        return self
 
 
 class Recentred(NamedTuple):

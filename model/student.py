@@ -18,8 +18,10 @@ from model.config import Knob, ModelConfig
 from model.decoder import DecoderBlock
 from model.encoders.base import EncoderShape
 from model.errors import ConfigError
+from model.low_rank import LowRankBottleneck
 from model.priors.schedule import value_at
 from model.priors.token_dropout import TokenDropout
+from model.recentring import recentre
 from model.streams import derive_seed, generator
 
 Maps = list[Tensor]
@@ -43,15 +45,20 @@ class Student(nn.Module):
         heads = config.decoder.heads or shape.heads
         if shape.dim % heads:
             raise ConfigError(f"decoder.heads {heads} does not divide the encoder's width {shape.dim}")
-        if config.recentre and not (shape.prefix and shape.class_token):
+        if config.recentre.mode != "none" and not (shape.prefix and shape.class_token):
             raise ConfigError(
-                f"recentre needs a class token, which encoder '{config.encoder.name}' does not have"
+                f"recentre.mode: {config.recentre.mode} needs a class token, which encoder "
+                f"'{config.encoder.name}' does not have",
+                hint="set recentre.mode: none, or choose an encoder with a class token",
             )
         self.config = config
-        self.prefix = shape.prefix
+        self.encoder_prefix = shape.prefix
+        self.prefix = 0 if config.recentre.drop_prefix else shape.prefix
+        """P of the decoder's input."""
         self.grid = shape.grid
         self.block_groups = config.splits(config.decoder.depth)
-        self.bottleneck = Bottleneck(shape.dim, config.bottleneck)
+        kind = Bottleneck if config.bottleneck.rank is None else LowRankBottleneck
+        self.bottleneck = kind(shape.dim, config.bottleneck)
         biased = config.bias.blocks if config.bias.blocks is not None else range(config.decoder.depth)
         self.decoder = nn.ModuleList(
             DecoderBlock(shape.dim, heads, config.decoder, config.bias if i in biased else None, shape.grid)
@@ -59,7 +66,8 @@ class Student(nn.Module):
         )
         dropout = config.token_dropout.matched(config.train.iterations)
         self.token_dropout = TokenDropout(dropout, shape.dim)
-        shares = torch.tensor([len(group) / shape.layers for group in config.splits(shape.layers)])
+        sizes = [len(group) for group in config.splits(shape.layers)]
+        shares = torch.tensor([size / sum(sizes) for size in sizes])
         self.register_buffer("layer_shares", shares, persistent=False)
         self.layer_shares: Tensor
         self.set_progress(1.0)
@@ -121,34 +129,39 @@ class Student(nn.Module):
 
         Prefix tokens pass through bottleneck and decoder and are dropped here, before the loss.
         """
-        if self.config.recentre:
-            # Context recentring (Dinomaly2): what the class token says of the image is no anomaly.
-            # Subtraction commutes with the mean over a group's layers.
-            context = groups[:, :, :1]  # [B, G, 1, C]
-            groups = torch.cat([groups[:, :, : self.prefix], groups[:, :, self.prefix :] - context], 2)
+        targets, x = self.targets_and_input(groups)
+        return targets, self.decode(x)
+
+    def targets_and_input(self, groups: Tensor) -> tuple[Maps, Tensor]:
+        """Group means [B, G, T, C] -> G encoder maps [B, C, H, W], decoder's input [B, P + N, C]."""
+        targets, inputs, _ = recentre(groups, self.encoder_prefix, self.config.recentre)
         site = self.config.token_dropout.site
         # The mean over all layers is the mean of group means weighted by the groups' sizes.
-        x = torch.einsum("bgtc,g->btc", groups, self.layer_shares.to(groups.dtype))  # [B, T, C]
+        x = torch.einsum("bgtc,g->btc", inputs, self.layer_shares.to(inputs.dtype))  # [B, P + N, C]
         x = self._cut(x) if site == "bottleneck_input" else x
         x = self.bottleneck(x)
         x = self._cut(x) if site == "decoder_input" else x
+        return [self._to_map(g) for g in targets.unbind(1)], x
+
+    def decode(self, x: Tensor) -> Maps:
+        """Decoder's input [B, P + N, C] -> decoder maps, G of [B, C, H, W]."""
         outputs: list[Tensor] = []
         for i, block in enumerate(self.decoder):
-            if site == "decoder_blocks" and i in self.config.token_dropout.blocks:
+            if self.config.token_dropout.site == "decoder_blocks" and i in self.config.token_dropout.blocks:
                 x = self._cut(x)
             x = block(x, self.grid, self.prefix)
             outputs.append(x)
         outputs.reverse()  # the last block rebuilds the first layers
-        # Per group: [blocks of the group, B, T, C] -> [B, T, C].
-        de = [torch.stack([outputs[i] for i in group]).mean(0) for group in self.block_groups]
-        return [self._to_map(g) for g in groups.unbind(1)], [self._to_map(g) for g in de]
+        # Per group: [blocks of the group, B, P + N, C] -> [B, N, C].
+        rebuilt = [torch.stack([outputs[i] for i in group]).mean(0) for group in self.block_groups]
+        return [self._to_map(tokens[:, self.prefix :]) for tokens in rebuilt]
 
     def _cut(self, x: Tensor) -> Tensor:
         return self.token_dropout(x, self.grid, self.prefix)
 
     def _to_map(self, tokens: Tensor) -> Tensor:
-        """[B, T, C] -> [B, C, H, W]."""
-        patches = tokens[:, self.prefix :].transpose(1, 2)  # [B, N, C] -> [B, C, N]
+        """[B, N, C] -> [B, C, H, W]."""
+        patches = tokens.transpose(1, 2)  # [B, C, N]
         return patches.reshape(tokens.shape[0], -1, *self.grid)  # [B, C, H, W]
 
 

@@ -20,6 +20,7 @@ from model.errors import CheckpointError, DivergedError, InterruptedRun, Storage
 from model.features import Features
 from model.files import replacing
 from model.losses import LooseLoss
+from model.low_rank import LowRankBottleneck
 from model.optim import StableAdamW, learning_rate
 from model.priors.schedule import value_at
 from model.streams import generator
@@ -124,12 +125,13 @@ def fit(
     student.initialise(seed)
     student.to(device).train()
     optimiser = StableAdamW(
-        list(student.parameters()),
+        _parameter_groups(student),
         lr=config.train.lr,
         betas=config.train.betas,
         eps=config.train.eps,
         weight_decay=config.train.weight_decay,
         update_clip=config.train.update_clip,
+        amsgrad=config.train.amsgrad,
     )
     state = Fit()
     if checkpoint is not None and checkpoint.exists():
@@ -194,9 +196,21 @@ def train_step(
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(student.parameters(), config.grad_clip)
     for group in optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["scale"]
     optimiser.step()
     return loss.detach(), norm.detach()
+
+
+def _parameter_groups(student: Student) -> list[dict[str, Any]]:
+    """The student's parameters; those with a peak learning rate of their own apart, by its ``scale``."""
+    scales: dict[str, float] = {}
+    if isinstance(student.bottleneck, LowRankBottleneck):
+        peak = student.config.train.lr
+        scales = {f"bottleneck.{name}": lr / peak for name, lr in student.bottleneck.peak_rates().items()}
+    groups: dict[float, list[Tensor]] = {1.0: []}
+    for name, parameter in student.named_parameters():
+        groups.setdefault(scales.get(name, 1.0), []).append(parameter)
+    return [{"params": params, "scale": scale} for scale, params in groups.items()]
 
 
 def learned_strengths(student: Student) -> dict[str, float]:

@@ -32,16 +32,16 @@ from model.data.dataset import Dataset, load_dataset
 from model.data.images import open_image
 from model.data.samples import Sample
 from model.data.transforms import view_at_map_size
+from model.detector import fit_detector
 from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun, StorageError
-from model.evaluation import Predictions, predict
+from model.evaluation import Predictions
 from model.features import Features, encoder_id, open_features
 from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
 from model.metrics import AuproRecipe, evaluate
 from model.stratum_scores import detection, mechanism
-from model.student import Student
-from model.training import Step, fit
+from model.training import Step
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     times["data"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    student = Student(material.features.shape, run.config)
     train = [sample for category in run.categories for sample in dataset.train(category)]
-    history = fit(
-        student,
+    detector = fit_detector(
+        run.config,
+        material.features.shape,
         material.features,
         material.rows(train),
         run.seed,
@@ -149,7 +149,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     kept = KeptMaps(run.keep_maps)
     for number, category in enumerate(run.categories):
         samples = dataset.test(category)
-        predictions = predict(student, material.features, material.rows(samples), device=device)
+        predictions = detector.predict(material.features, material.rows(samples))
         truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
         metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
         scores.append(_score_frame(samples, dataset, predictions))
@@ -159,11 +159,11 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
 
     pd.DataFrame(metrics).to_csv(attempt_dir / "metrics.csv", index=False)
     pd.concat(scores).to_csv(attempt_dir / "scores.csv", index=False)
-    history_frame(history).to_csv(attempt_dir / "history.csv", index=False)
+    history_frame(detector.history).to_csv(attempt_dir / "history.csv", index=False)
     kept.save(attempt_dir / "maps.npz")
-    if run.keep_weights:
+    if run.keep_weights and detector.student is not None:
         save_file(
-            {name: value.contiguous().cpu() for name, value in student.state_dict().items()},
+            {name: value.contiguous().cpu() for name, value in detector.student.state_dict().items()},
             attempt_dir / "weights.safetensors",
         )
     provenance = {
@@ -256,7 +256,9 @@ def history_frame(history: Sequence[Step]) -> pd.DataFrame:
         [
             {"iteration": s.iteration, "loss": s.loss, "lr": s.lr, "grad_norm": s.grad_norm, **s.knobs}
             for s in history
-        ]
+        ],
+        # What is not trained has a history without lines.
+        columns=None if history else ["iteration", "loss", "lr", "grad_norm"],
     )
 
 

@@ -41,6 +41,7 @@ def given_settings(node: Located, cls: type, what: str) -> dict[str, Set]:
         for key, item in node.mapping(inside).items():
             path, mark = prefix + key, node.keys[key]
             if path in parts:
+                _check_retired(path, item)
                 walk(item, path + ".")
             elif path not in known:
                 mark.fail(f"unknown key '{key}' in {inside}", hint=_unknown_hint(key, prefix, cls))
@@ -51,6 +52,19 @@ def given_settings(node: Located, cls: type, what: str) -> dict[str, Set]:
 
     walk(node, "")
     return found
+
+
+_RETIRED = {
+    ("recentre", True): "recentre: {mode: both} is what true meant",
+    ("recentre", False): "recentre: {mode: none} is what false meant",
+}
+"""A section that once was a switch: the old value, and how it is written today."""
+
+
+def _check_retired(path: str, item: Located) -> None:
+    hint = _RETIRED.get((path, item.value)) if isinstance(item.value, bool) else None
+    if hint:
+        item.mark.fail(f"{path} is no longer {shown(item.value)}", hint=hint)
 
 
 def _unknown_hint(key: str, prefix: str, cls: type) -> str | None:

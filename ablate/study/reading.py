@@ -30,6 +30,7 @@ from ablate.study.checking import (
 )
 from ablate.study.claims import Claim, parse_claim
 from ablate.study.located import Located, Mark, parse_yaml
+from ablate.study.methods import check_read
 from ablate.study.overrides import Replaced, override
 from ablate.study.searching import read_search
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
@@ -164,7 +165,10 @@ class _Reader:
         seeds = self._value("seeds")
         self._check_number(variants, factors, seeds)
         self._check_configs(base, base_sets, variants, variant_sets, factors, factor_marks)
-        rows = [row.variant for row in records.rows_of(variants, factors)]
+        all_rows = records.rows_of(variants, factors)
+        methods = ({**base, **row.overrides}.get("method", ModelConfig().method) for row in all_rows)
+        check_read(base_sets, variant_sets, factor_marks, zip(all_rows, methods, strict=True))
+        rows = [row.variant for row in all_rows]
         self._check_unique(rows)
         report = self._report(rows)
         search = read_search(self.items["search"], self.root.keys["search"], seeds, data) if (

@@ -28,12 +28,17 @@ class Method:
     """Value of ``method`` in a study."""
     summary: str
     """What it does, after which paper."""
-    config: type
+    config: type[Baseline]
     """Its knobs."""
     module: str
     """Module below this package, imported on first use."""
     fit: str
     """Function there: (config, batches, layout, seed) -> scorer."""
+
+    @property
+    def section(self) -> str:
+        """Key of its knobs in the configuration."""
+        return self.name.replace("-", "_")
 
 
 _ALL = (

@@ -1,7 +1,7 @@
 """Knobs of the reference rows, one frozen dataclass per method. No torch here: planning stays quick.
 
-Each method has its own section, so a knob that a method does not have is an unknown key of its
-section, refused by its name and path like every other.
+Each method has its own section of the configuration, so a knob that a method does not have is an
+unknown key of its section, refused by its name and path like every other.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from model.config import SECTION
-
-Positive = Annotated[int, Field(ge=1)]
+from model.knobs import SECTION, Positive
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -28,8 +26,7 @@ class KnnConfig:
     does, so that a table compares detectors and not ways of pooling.
     """
 
-    method: Literal["knn"] = "knn"
-    """Nearest patch of a memory bank, wherever it lies."""
+    method: ClassVar[str] = "knn"
     metric: Literal["cosine", "euclidean"] = "cosine"
     """Distance between patches: 1 - cosine averaged over groups, or Euclidean over all groups."""
     subsample: Literal["none", "random", "coreset"] = "coreset"
@@ -48,8 +45,7 @@ class KnnConfig:
 class PositionKnnConfig:
     """Distance to the nearest patch at about the same place of similar images (RAD, arXiv 2601.22763)."""
 
-    method: Literal["position-knn"] = "position-knn"
-    """Nearest patch near the same position of retrieved images."""
+    method: ClassVar[str] = "position-knn"
     images: Positive = 150
     """Normal images retrieved by the similarity of their class tokens (of mean patches without one)."""
     radius: Annotated[int, Field(ge=0)] = 1
@@ -62,38 +58,19 @@ class PositionKnnConfig:
 class SubspaceConfig:
     """Squared residual outside the principal subspace of normal patches (SubspaceAD, CVPR 2026)."""
 
-    method: Literal["subspace"] = "subspace"
-    """Residual of a principal component analysis."""
+    method: ClassVar[str] = "subspace"
     variance: Annotated[float, Field(gt=0, lt=1)] = 0.99
     """Share of the variance that the kept components explain."""
     pool: Positive = 100_000
     """At most so many patches are analysed; of more, a random sample."""
 
 
-BaselineConfig = Annotated[KnnConfig | PositionKnnConfig | SubspaceConfig, Field(discriminator="method")]
-"""What the section of any method is validated as; ``method`` says which it is."""
-
 Baseline = KnnConfig | PositionKnnConfig | SubspaceConfig
-
-_ADAPTER: TypeAdapter[Baseline] = TypeAdapter(BaselineConfig)
 
 _INERT: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"share": {"subsample": ("none",)}, "support": {"image_score": ("map", "top_patches")}}
 )
 """Knob -> the knob and the values of it under which the first does nothing."""
-
-
-def build_baseline(values: Mapping[str, Any]) -> Baseline:
-    """Validate plain data into the section of its ``method``.
-
-    Raises ``pydantic.ValidationError`` whose ``loc`` ends in the offending knob.
-    """
-    return _ADAPTER.validate_python(dict(values))
-
-
-def dump_baseline(config: Baseline) -> dict[str, Any]:
-    """Plain data; ``build_baseline(dump_baseline(c)) == c``."""
-    return _ADAPTER.dump_python(config, mode="json")
 
 
 def canonical(config: Baseline) -> Baseline:

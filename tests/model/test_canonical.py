@@ -77,3 +77,17 @@ def test_knobs_are_the_settings_that_take_a_schedule() -> None:
                 assert setting.name in knobs_of(kind)
                 plain = build_config({part.name: {name: 0.5}})
                 assert canonical(config) == canonical(plain)
+
+
+def test_a_method_keeps_what_it_reads():
+    row = build_config({"method": "knn", "tail": {"q": 0.02}, "subspace": {"pool": 5}, "groups": "one"})
+    assert canonical(row) == build_config({"method": "knn", "groups": "one"})
+    kept = build_config({"method": "knn", "knn": {"subsample": "random", "share": 0.2}})
+    assert canonical(kept) == kept
+    assert canonical(build_config({"knn": {"share": 0.2}})) == canonical(build_config({}))
+
+
+def test_no_low_rank_layer_has_no_rate():
+    assert canonical(build_config({"bottleneck": {"rank_lr": 1.0}})) == canonical(build_config({}))
+    low = build_config({"bottleneck": {"rank": 8, "rank_lr": 1.0}})
+    assert canonical(low) == low

@@ -25,8 +25,10 @@ SCHEDULES = st.one_of(
     ),
 )
 PARTS: dict[str, st.SearchStrategy] = {
-    "groups": st.sampled_from(["one", "two", "dense"]),
-    "recentre": st.booleans(),
+    "groups": st.sampled_from(["one", "two", "three", "four", "dense"]),
+    "recentre.mode": st.sampled_from(["none", "targets", "inputs", "both"]),
+    "bottleneck.rank": st.sampled_from([None, 3]),
+    "train.amsgrad": st.booleans(),
     "bottleneck.noise": st.sampled_from(["dropout", "gaussian"]),
     "bottleneck.dropout": SCHEDULES,
     "decoder.attention": st.sampled_from(["linear", "softmax"]),

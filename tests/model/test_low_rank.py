@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from model.low_rank import LowRankBottleneck, LowRankConfig
+from model.config import BottleneckConfig
+from model.low_rank import LowRankBottleneck
 
 
 def build(**values: object) -> LowRankBottleneck:
     torch.manual_seed(0)
-    return LowRankBottleneck(12, LowRankConfig(rank=3, **values))  # type: ignore[arg-type]
+    return LowRankBottleneck(12, BottleneckConfig(rank=3, **values))  # type: ignore[arg-type]
 
 
 def test_the_layers_are_c_rank_4c_c():

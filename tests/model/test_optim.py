@@ -69,3 +69,18 @@ def test_learning_rate_warms_up_to_the_peak_and_ends_at_the_final_value():
     assert learning_rate(550, train) == pytest.approx(1.1e-3)
     assert learning_rate(999, train) == pytest.approx(2e-4, rel=1e-2)
     assert learning_rate(0, TrainConfig(iterations=10, warmup=0)) == pytest.approx(2e-3)
+
+
+def test_without_amsgrad_a_large_gradient_is_forgotten():
+    def steps(amsgrad: bool) -> list[float]:
+        p = torch.nn.Parameter(torch.zeros(1))
+        optimiser = StableAdamW([p], **{**SETTINGS, "betas": (0.0, 0.5)}, amsgrad=amsgrad)
+        moved = []
+        for gradient in (100.0, *[1.0] * 20):
+            before = p.item()
+            p.grad = torch.full((1,), gradient)
+            optimiser.step()
+            moved.append(abs(p.item() - before))
+        return moved
+
+    assert steps(amsgrad=False)[-1] > 10 * steps(amsgrad=True)[-1]

@@ -6,8 +6,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from model.config import RecentreConfig
 from model.errors import ConfigError
-from model.recentring import RecentreConfig, recentre
+from model.recentring import recentre
 
 PREFIX = 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from ablate.running.one_run import execute_run, pick
 from ablate.study.code import run_modules
 from ablate.study.plan import Run
+from model.baselines import METHODS
 from model.code_identity import combined
 from model.config import build_config
 from model.data.config import DataConfig, StripesConfig
@@ -47,8 +49,8 @@ class Listener:
         return self.stop
 
 
-def make_run(selection: str = "half") -> Run:
-    config = build_config(CONFIG)
+def make_run(selection: str = "half", **changes: Any) -> Run:
+    config = build_config({**CONFIG, **changes})
     stripes = StripesConfig(size=64, train=6, test_good=4, test_bad=6)
     return Run(
         key="0" * 20,
@@ -151,6 +153,41 @@ def test_a_stopped_run_continues_to_the_same_result(finished: Path, cache: Path,
     execute_run(make_run(), tmp_path, Listener(cache))
     assert not (tmp_path / "checkpoint.pt").exists()
     assert (tmp_path / "scores.csv").read_text() == (finished / "scores.csv").read_text()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_reference_row_is_a_run_like_any_other(finished: Path, cache: Path, tmp_path: Path, method: str):
+    run = make_run(method=method)
+    listener = Listener(cache)
+    execute_run(run, tmp_path, listener)
+    assert not any("encoding" in note for note in listener.notes)
+    assert not (tmp_path / "weights.safetensors").exists()
+    assert pd.read_csv(tmp_path / "history.csv").empty
+    mine, other = (pd.read_csv(folder / "metrics.csv") for folder in (tmp_path, finished))
+    names = ["category", "split", "stratum", "metric"]
+    assert mine[names].values.tolist() == other[names].values.tolist()
+    overall = mine[(mine.stratum == "all") & (mine.metric == "image_auroc")]
+    assert overall.value.between(0, 1).all()
+    assert mine[mine.value.isna()].reason.notna().all()
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_reference_row_stops_when_asked(cache: Path, tmp_path: Path):
+    run = make_run(method="subspace")
+    with pytest.raises(InterruptedRun, match="after 0 of 12 images"):
+        execute_run(run, tmp_path, Listener(cache, stop=True))
+
+
+@pytest.mark.usefixtures("finished")
+def test_the_seed_draws_the_memory_bank(cache: Path, tmp_path: Path):
+    run = make_run(method="knn", knn={"subsample": "random"})
+    scores = []
+    for seed in (0, 1, 1):
+        folder = tmp_path / str(len(scores))
+        folder.mkdir()
+        execute_run(replace(run, seed=seed), folder, Listener(cache))
+        scores.append((folder / "scores.csv").read_text())
+    assert scores[0] != scores[1] == scores[2]
 
 
 def test_encoding_stops_when_asked(tmp_path: Path):

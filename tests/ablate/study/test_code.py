@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ablate.study.code import run_modules
+from model.baselines import METHODS
 from model.code_identity import ROOT
 from model.config import build_config
 
@@ -58,3 +59,12 @@ def test_what_computes_a_number_counts() -> None:
     modules = run_modules(build_config({}))
     parts = ("losses", "training", "metrics", "attention", "priors.tail", "data.transforms", "features")
     assert {f"model.{part}" for part in parts} <= set(modules)
+
+
+def test_only_the_methods_own_module_counts() -> None:
+    plain = run_modules(build_config({}))
+    for method in METHODS.values():
+        row = run_modules(build_config({"method": method.name}))
+        assert set(row) - set(plain) - {"model.baselines.coreset"} == {f"model.baselines.{method.module}"}
+        assert f"model.baselines.{method.module}" in row
+        assert f"model.baselines.{method.module}" not in plain

@@ -98,7 +98,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 
 def test_the_key_is_pinned() -> None:
-    assert key_of(ModelConfig()) == "d3e038b286afab267513"
+    assert key_of(ModelConfig()) == "0fb43dc0b54ac23fd995"
     assert plan_of().runs[0].configuration == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",
@@ -127,7 +127,24 @@ OTHER_VALUES: dict[str, Any] = {
     "encoder.name": {"encoder.name": "vit_small_patch14_reg4_dinov2"},
     "encoder.blocks": {"encoder.blocks": [1, 2, 3, 4, 5, 6, 7, 8]},
     "groups": {"groups": "one"},
-    "recentre": {"recentre": True},
+    "method": {"method": "subspace"},
+    "recentre.mode": {"recentre.mode": "both"},
+    "recentre.norm": {"recentre.mode": "both", "recentre.norm": "layernorm"},
+    "recentre.drop_prefix": {"recentre.mode": "both", "recentre.drop_prefix": True},
+    "bottleneck.rank": {"bottleneck.rank": 64},
+    "bottleneck.rank_lr": {"bottleneck.rank": 256, "bottleneck.rank_lr": 1e-3},
+    "train.amsgrad": {"train.amsgrad": False},
+    "knn.metric": {"method": "knn", "knn.metric": "euclidean"},
+    "knn.subsample": {"method": "knn", "knn.subsample": "random"},
+    "knn.share": {"method": "knn", "knn.share": 0.2},
+    "knn.pool": {"method": "knn", "knn.pool": 500},
+    "knn.image_score": {"method": "knn", "knn.image_score": "patchcore"},
+    "knn.support": {"method": "knn", "knn.image_score": "patchcore", "knn.support": 3},
+    "position_knn.images": {"method": "position-knn", "position_knn.images": 5},
+    "position_knn.radius": {"method": "position-knn", "position_knn.radius": 2},
+    "position_knn.pool": {"method": "position-knn", "position_knn.pool": 10},
+    "subspace.variance": {"method": "subspace", "subspace.variance": 0.9},
+    "subspace.pool": {"method": "subspace", "subspace.pool": 10},
     "bottleneck.dropout": {"bottleneck.dropout": 0.3},
     "bottleneck.noise": {"bottleneck.noise": "gaussian"},
     "bottleneck.mlp_ratio": {"bottleneck.mlp_ratio": 2.0},

@@ -245,7 +245,16 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("tail.q: 0.02}", "train.betas: [0.9]}", "s.yaml:6:24: train.betas: expected a list of 2, got [0.9]"),
     ("tail.q: 0.02}", "image.crop: [1, 2, 3]}", "s.yaml:6:23: image.crop: expected a whole number or a "
      "list of 2, got [1, 2, 3]"),
-    ("tail.q: 0.02}", "recentre: yes}", "s.yaml:6:21: recentre: expected true or false, got 'yes'"),
+    ("tail.q: 0.02}", "recentre: yes}", "s.yaml:6:21: variants.top-q.recentre must be a mapping "
+     "(key: value), got 'yes'"),
+    ("tail.q: 0.02}", "recentre: true}", "s.yaml:6:21: recentre is no longer true "
+     "(recentre: {mode: both} is what true meant)"),
+    ("tail.q: 0.02}", "method: knn, tail.q: 0.02}", "s.yaml:6:24: 'tail.q' is not a setting of method knn "
+     "(it belongs to method: dinomaly)"),
+    ("tail.q: 0.02}", "knn.share: 0.2}", "s.yaml:6:11: 'knn.share' is not a setting of method "
+     "dinomaly (it belongs to method: knn)"),
+    ("tail.q: 0.02}", "method: knn, knn: {radius: 1}}", "s.yaml:6:30: unknown key 'radius' in "
+     "variants.top-q.knn (known: metric, subsample, share, pool, image_score, support)"),
     ("iterations: 300", "iterations: 3.5", "s.yaml:3:52: train.iterations: expected a whole number, "
      "got 3.5"),
     ("[domain_a,", "[01,", "s.yaml:2:39: data.categories: expected text, got 1 (put it in quotes)"),

@@ -11,10 +11,10 @@ import torch
 from pydantic import ValidationError
 
 from model.baselines import METHODS, fit
-from model.baselines.config import KnnConfig, build_baseline, canonical, dump_baseline
+from model.baselines.config import KnnConfig, canonical
 from model.baselines.patches import reservoir
 from model.baselines.scoring import predict
-from model.config import ScoreConfig
+from model.config import ScoreConfig, build_config, dump_config
 from model.errors import DataError, DivergedError
 from model.evaluation import anomaly_map, image_scores, smooth
 from tests.model.baselines.toy import LAYOUT, features
@@ -24,28 +24,23 @@ SCORE = ScoreConfig(map_size=32)
 
 @pytest.mark.parametrize("name", METHODS)
 def test_sections_survive_a_round_trip(name):
-    config = build_baseline({"method": name})
-    assert type(config) is METHODS[name].config
-    assert build_baseline(dump_baseline(config)) == config
+    config = build_config({"method": name, METHODS[name].section: {"pool": 50}})
+    assert getattr(config, METHODS[name].section) == METHODS[name].config(pool=50)
+    assert build_config(dump_config(config)) == config
 
 
 @pytest.mark.parametrize(
-    ("values", "knob"),
-    [
-        ({"method": "subspace", "radius": 2}, "radius"),
-        ({"method": "position-knn", "share": 0.1}, "share"),
-        ({"method": "knn", "variance": 0.9}, "variance"),
-    ],
+    ("method", "knob"), [("subspace", "radius"), ("position_knn", "share"), ("knn", "variance")]
 )
-def test_a_knob_of_another_method_is_refused_by_name(values, knob):
+def test_a_knob_of_another_method_is_refused_by_name(method, knob):
     with pytest.raises(ValidationError) as error:
-        build_baseline(values)
+        build_config({method: {knob: 1}})
     assert error.value.errors()[0]["loc"][-1] == knob
 
 
 def test_an_unknown_method_is_refused_with_those_there_are():
-    with pytest.raises(ValidationError, match="'knn', 'position-knn', 'subspace'"):
-        build_baseline({"method": "patchcore"})
+    with pytest.raises(ValidationError, match="'knn', 'position-knn' or 'subspace'"):
+        build_config({"method": "patchcore"})
 
 
 def test_knobs_that_do_nothing_make_no_other_run():
@@ -67,7 +62,7 @@ def test_listing_the_methods_loads_neither_torch_nor_scikit_learn():
 def test_a_defect_is_found_and_scored_by_the_common_path(name):
     train, test = features(12, scale=0.05), features(4, seed=1, scale=0.05)
     test[2:, :, LAYOUT.prefix + 11] = torch.linspace(-2, 2, 6)  # at row 2, column 1 of the last two
-    scorer = fit(build_baseline({"method": name}), train.split(5), LAYOUT, seed=0)
+    scorer = fit(METHODS[name].config(), train.split(5), LAYOUT, seed=0)
     said = predict(scorer, test.split(3), (64, 80), SCORE)
     assert said.maps.shape == (4, 32, 32)
     assert said.distances.shape == (4, 4, 5)
@@ -88,7 +83,7 @@ def test_a_methods_own_image_score_takes_precedence():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_features_that_are_not_finite_are_an_outcome(name):
-    scorer = fit(build_baseline({"method": name}), [features(5)], LAYOUT, seed=0)
+    scorer = fit(METHODS[name].config(), [features(5)], LAYOUT, seed=0)
     broken = features(2, seed=1)
     broken[1, 0, -1] = torch.nan
     with pytest.raises(DivergedError, match="NaN or infinity"):
@@ -98,7 +93,7 @@ def test_features_that_are_not_finite_are_an_outcome(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_no_images_are_refused(name):
     with pytest.raises(DataError, match="no normal images"):
-        fit(build_baseline({"method": name}), [], LAYOUT, seed=0)
+        fit(METHODS[name].config(), [], LAYOUT, seed=0)
 
 
 def test_the_reservoir_is_uniform_and_keeps_the_order():
