@@ -30,6 +30,8 @@ from model.files import storage_errors
 
 CHECKPOINT = "checkpoint.pt"
 ATTEMPT = "attempt.json"
+HISTOGRAMS = "score_histograms"
+"""Folder in a run's: pixel scores per image and region, one file per category."""
 
 
 @dataclass(frozen=True)
