@@ -6,6 +6,7 @@ here. No torch here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 ImageMetric = Literal["image_auroc", "image_ap", "image_f1max"]
@@ -22,3 +23,23 @@ STRATUM_METRICS = ("image_auroc", "pixel_ap", "aupro")
 
 MECHANISM_METRICS = ("token_distance_normal", "token_distance_defect", "token_distance_gap")
 """What the model does to tokens: it has no better or worse, except for the gap (larger is better)."""
+
+STRATUM_CONJUNCTIONS: Mapping[frozenset[str], str] = {
+    frozenset({"orientation=horizontal", "brokenness=broken"}): "broken+horizontal",
+    frozenset(
+        {"orientation=horizontal", "brokenness=broken", "faintness=faint"}
+    ): "faint+broken+horizontal",
+}
+"""Strata that are several at once -> their name in result files."""
+
+STRATUM_NAMES = (
+    "orientation=horizontal",
+    "orientation=vertical",
+    "orientation=none",
+    "faintness=faint",
+    "faintness=clear",
+    "brokenness=broken",
+    "brokenness=solid",
+    *STRATUM_CONJUNCTIONS.values(),
+)
+"""Strata of defects (defined in :mod:`model.strata`), in the order of result files."""

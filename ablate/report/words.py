@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ablate.study.claims import METRICS
+from model.metric_names import METRICS
 
 if TYPE_CHECKING:
     from ablate.evidence.differences import Verdict
@@ -162,6 +162,5 @@ def setting_text(value: Any) -> str:
 
 def claim_text(claim: Claim, *, metric: bool = True) -> str:
     """``left > right on domain_c by P-AP``; the metric on request."""
-    place = f" on {claim.category}" if claim.category else ""
     by = f" by {metric_label(claim.metric)}" if metric else ""
-    return f"{claim.left} {claim.direction} {claim.right}{place}{by}"
+    return f"{claim.left} {claim.direction} {claim.compared}{by}"

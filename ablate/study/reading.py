@@ -334,11 +334,26 @@ class _Reader:
         claims: list[Claim] = []
         categories = records.known_categories(data)
         for item in node.sequence("claims"):
-            claim = parse_claim(item, variants=rows, categories=categories, primary=report.primary)
-            if claim in claims:
-                item.mark.fail(f"the claim '{claim}' is given twice")
-            claims.append(claim)
+            stated = parse_claim(
+                item, variants=rows, categories=categories, primary=report.primary, margin=report.margin
+            )
+            for claim in stated:
+                self._check_claim(item.mark, claim, claims)
+                claims.append(claim)
         return tuple(claims)
+
+    def _check_claim(self, mark: Mark, claim: Claim, earlier: Sequence[Claim]) -> None:
+        """Refuse a claim that repeats or mirrors another: one of the two would be a second chance."""
+        if claim in earlier:
+            mark.fail(f"the claim '{claim}' is given twice")
+        for other in earlier:
+            if claim.canonical == other.canonical:
+                mark.fail(f"the claim '{claim}' says the same as '{other}'")
+            if claim.opposite is not None and claim.opposite.canonical == other.canonical:
+                mark.fail(
+                    f"the claim '{claim}' is the opposite of '{other}'",
+                    hint="a claim is refuted where its opposite holds: keep one of the two",
+                )
 
 
 def _own_keys(node: Located, cls: type, what: str) -> tuple[dict[str, Located], Located]:

@@ -174,6 +174,9 @@ class ReportConfig:
     with published tables (it reads 0.06 to 0.99 points low)."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Significance level; intervals cover 1 - alpha."""
+    margin: Annotated[float, Field(ge=0, le=100)] = 0.05
+    """Points within which a difference does not matter: one that lies inside is never called better, worse
+    or supported. 0.05: nothing that prints as 0.0."""
     components: Mapping[str, str] = field(default_factory=dict)
     """Check-mark columns of the table: label -> the setting that turns the component on, e.g. NB:
     bottleneck.dropout. Derived from the variants if not given."""
@@ -210,7 +213,7 @@ class StudyFile:
     claims: tuple[Annotated[str, Field(pattern=EDITOR_PATTERN)], ...] = ()
     """What the paper will say: left > right on category by metric."""
     report: ReportConfig = field(default_factory=ReportConfig)
-    """Baseline, primary metric, aupro, alpha, components."""
+    """Baseline, primary metric, aupro, alpha, margin, components."""
     search: SearchConfig | None = None
     """Instead of variants: space, sampler, pruner, trials, objective, seeds, fresh_seeds, categories."""
     keep: KeepConfig = field(default_factory=KeepConfig)
