@@ -78,6 +78,7 @@ def gather(study_dir: Path) -> Results:
         same_as=_copies(plan, baseline),
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
+        margin=spec.report.margin if spec else 0.0,
         claims=_claims(spec, layout.variants, warnings),
         runs=runs,
         comments=opening_comment(spec.text) if spec else (),

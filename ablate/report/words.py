@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from model.metric_names import METRICS
 
 if TYPE_CHECKING:
+    from ablate.evidence.completeness import Gap
     from ablate.evidence.differences import Verdict
     from ablate.evidence.judgement import ClaimVerdict
     from ablate.evidence.stats import Estimate
@@ -95,12 +96,28 @@ _VERDICTS: Mapping[Verdict | ClaimVerdict, str] = {
     "undecided": "undecided",
     "equal": "identical",
     "missing": "no data yet",
+    "equivalent": "equivalent",
+    "undecidable": "this test set cannot decide it",
+    "incomplete": "incomplete",
 }
 
 
 def verdict_text(verdict: Verdict | ClaimVerdict) -> str:
     """What a reader is told, of a difference to the baseline and of a claim."""
     return _VERDICTS[verdict]
+
+
+def gaps_text(gaps: Sequence[Gap]) -> str:
+    """``directional on domain_b at seeds 1, 2 (failed: NaN loss); ...``"""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for gap in gaps:
+        reason = {"waiting": "not finished", "undefined": "no value", "failed": "failed"}[gap.why]
+        why = f"{reason}: {gap.reason}" if gap.reason else reason
+        found.setdefault((gap.variant, gap.category, why), []).append(str(gap.seed))
+    return "; ".join(
+        f"{variant} on {category} at seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} ({why})"
+        for (variant, category, why), seeds in found.items()
+    )
 
 
 # ---------------------------------------------------------------------------------- names
