@@ -38,6 +38,8 @@ class Completeness:
     whole: tuple[Any, ...]
     """Those of them with every value on both sides."""
     gaps: tuple[Gap, ...]
+    started: bool = True
+    """Whether every side has a value somewhere."""
 
     @property
     def prefix(self) -> tuple[Any, ...]:
@@ -80,7 +82,7 @@ def completeness(
     ]
     broken = {gap.seed for gap in gaps}
     whole = tuple(seed for seed in planned if seed not in broken) if asked else ()
-    return Completeness(planned, whole, tuple(gaps))
+    return Completeness(planned, whole, tuple(gaps), started={v for v, _, _ in known} >= set(sides))
 
 
 def _cells(frame: pd.DataFrame) -> set[tuple[str, Any, str]]:

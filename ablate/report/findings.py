@@ -53,7 +53,7 @@ def _claim_finding(judged: JudgedClaim) -> Finding:
 def claim_reason(judged: JudgedClaim) -> str:
     """The verdict of a claim, the numbers behind it, what is missing and what would decide it."""
     d = judged.difference
-    if not d.n and not judged.there.having("failed"):
+    if not d.n and not judged.there.started and not judged.there.having("failed"):
         return f"no pair of {metric_label(d.metric)} values yet."
     sentences = [f"{verdict_text(judged.verdict)}: {_claim_numbers(judged)}"]
     if judged.there.gaps:
