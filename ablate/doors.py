@@ -5,6 +5,7 @@ The command line goes through the same doors. Everything slow is imported by the
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ablate.study.reading import load_spec
 from ablate.study.spec import StudySpec
 
 if TYPE_CHECKING:
+    from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
     from ablate.running.progress import View
     from ablate.running.session import RunOptions
@@ -114,9 +116,32 @@ def make_report(study: Path | str) -> Path:
     ------
     StorageError: there is no such study, or nothing in it.
     """
-    from ablate.report.page import make_report as make
+    from ablate.report.page import write_report
 
-    return make(_brought_up_to_date(study))
+    return write_report(judge(study))
+
+
+def judge(study: Path | str) -> Judgement:
+    """What may be said about a study, finished or not; that its claims were looked at is noted.
+
+    Raises
+    ------
+    StorageError: there is no such study, or nothing in it.
+    """
+    from ablate.evidence.gather import gather as read
+    from ablate.evidence.judgement import Judgement
+    from ablate.running.folder import Workspace
+    from ablate.running.seal import note_look
+    from model.errors import StorageError
+
+    folder = _brought_up_to_date(study)
+    made = Judgement(read(folder))
+    seen = {str(j.claim): (j.difference.n, j.verdict) for j in made.claims}
+    if seen and made.results.seal:
+        # A folder that is only read cannot be noted in, nor run any further.
+        with contextlib.suppress(StorageError, OSError):
+            note_look(Workspace(folder), seen)
+    return made
 
 
 def _brought_up_to_date(study: Path | str) -> Path:

@@ -71,6 +71,8 @@ class Plan:
     rows: tuple[PlanRow, ...]
     """All cells, in the same order."""
     categories: tuple[str, ...]
+    data: str = ""
+    """Fingerprint of all that its runs read."""
 
     @property
     def duplicates(self) -> int:
@@ -168,7 +170,8 @@ def make_plan(
                         keep_weights=spec.keep.weights,
                         keep_maps=spec.keep.maps,
                     )
-    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories)
+    read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
+    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, read)
 
 
 def run_key(

@@ -294,6 +294,8 @@ class StudySpec:
     """Overrides and ``--smoke``, as given; text and invocation together are the study."""
     applied: tuple[Override, ...] = ()
     """The overrides, resolved, for echoing."""
+    max_seeds: int | None = None
+    """Most seeds of a study that is run until its claims are decided; None: just ``seeds``."""
     pinned: Mapping[str, Any] = field(default_factory=dict)
     """Settings that win over base and variants alike (a smoke test's)."""
 
