@@ -5,7 +5,7 @@
     study = ablate.load_spec("study.yaml")
     ablate.run_study(study, workers=2)
     results = ablate.gather("results/" + study.study)
-    results.frame, ablate.judge(results).claims
+    results.frame, ablate.judge(results.folder).claims
     ablate.make_report(results.folder)
 
 ``ablate`` imports ``model``, never the reverse; data flows ``cli -> report -> evidence -> running ->

@@ -5,6 +5,7 @@ The command line goes through the same doors. Everything slow is imported by the
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,16 +121,6 @@ def gather(study: Path | str) -> Results:
     return read(_brought_up_to_date(study))
 
 
-def judge(results: Results) -> Judgement:
-    """What the seeds allow to be said of a study: claims with their verdicts, differences, best groups.
-
-    Everything is computed when it is first asked for, and once.
-    """
-    from ablate.evidence.judgement import Judgement
-
-    return Judgement(results)
-
-
 def make_report(study: Path | str) -> Path:
     """Remake tables, figures and the page of a study's folder; returns the page's path.
 
@@ -137,9 +128,32 @@ def make_report(study: Path | str) -> Path:
     ------
     StorageError: there is no such study, or nothing in it.
     """
-    from ablate.report.page import make_report as make
+    from ablate.report.page import write_report
 
-    return make(_brought_up_to_date(study))
+    return write_report(judge(study))
+
+
+def judge(study: Path | str) -> Judgement:
+    """What may be said about a study, finished or not; that its claims were looked at is noted.
+
+    Raises
+    ------
+    StorageError: there is no such study, or nothing in it.
+    """
+    from ablate.evidence.gather import gather as read
+    from ablate.evidence.judgement import Judgement
+    from ablate.running.folder import Workspace
+    from ablate.running.seal import note_look
+    from model.errors import StorageError
+
+    folder = _brought_up_to_date(study)
+    made = Judgement(read(folder))
+    seen = {str(j.claim): (j.difference.n, j.verdict) for j in made.claims}
+    if seen and made.results.seal:
+        # A folder that is only read cannot be noted in, nor run any further.
+        with contextlib.suppress(StorageError, OSError):
+            note_look(Workspace(folder), seen)
+    return made
 
 
 def _brought_up_to_date(study: Path | str) -> Path:

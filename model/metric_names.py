@@ -44,3 +44,24 @@ def metric_of(name: object) -> object:
     """The metric that a table calls so, capitals aside (``I-AUROC``); anything else as it is."""
     by_label = {label.casefold(): metric for metric, label in METRIC_LABELS.items() if metric in METRICS}
     return by_label.get(name.casefold(), name) if isinstance(name, str) else name
+
+
+STRATUM_CONJUNCTIONS: Mapping[frozenset[str], str] = {
+    frozenset({"orientation=horizontal", "brokenness=broken"}): "broken+horizontal",
+    frozenset(
+        {"orientation=horizontal", "brokenness=broken", "faintness=faint"}
+    ): "faint+broken+horizontal",
+}
+"""Strata that are several at once -> their name in result files."""
+
+STRATUM_NAMES = (
+    "orientation=horizontal",
+    "orientation=vertical",
+    "orientation=none",
+    "faintness=faint",
+    "faintness=clear",
+    "brokenness=broken",
+    "brokenness=solid",
+    *STRATUM_CONJUNCTIONS.values(),
+)
+"""Strata of defects (defined in :mod:`model.strata`), in the order of result files."""

@@ -61,6 +61,14 @@ class ScoreHistograms:
         """n."""
         return len(self.normal)
 
+    def select(self, images: npt.ArrayLike) -> ScoreHistograms:
+        """The same of some images only; ``images`` [k] indices, ascending."""
+        chosen = np.asarray(images, dtype=np.int64)
+        own = np.isin(self.image, chosen)
+        return ScoreHistograms(
+            self.edges, self.normal[chosen], self.defect[own], np.searchsorted(chosen, self.image[own])
+        )
+
     def metrics(self, weights: npt.ArrayLike | None = None) -> dict[str, Floats]:
         """Pixel metrics of weighted images: each of ``PIXEL_METRICS`` -> [m]; NaN where undefined.
 

@@ -109,6 +109,7 @@ STRATA: Mapping[str, Callable[[RegionStrata], bool]] = {
     "faintness=clear": lambda r: r.faintness == "clear",
     "brokenness=broken": lambda r: r.brokenness == "broken",
     "brokenness=solid": lambda r: r.brokenness == "solid",
+    "broken+horizontal": lambda r: (r.brokenness, r.orientation) == ("broken", "horizontal"),
     "faint+broken+horizontal": lambda r: (
         (r.faintness, r.brokenness, r.orientation) == ("faint", "broken", "horizontal")
     ),

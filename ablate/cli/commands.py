@@ -35,6 +35,7 @@ for command in (
     study_commands.ls,
     study_commands.logs,
     study_commands.report,
+    study_commands.claims,
     study_commands.clean,
     study_commands.repair,
     study_commands.dashboard,

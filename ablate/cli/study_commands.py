@@ -208,6 +208,34 @@ def report(study: Study, results: Results = Path("results")) -> None:
     print(make_report(find_study(study, results)))
 
 
+def claims(
+    study: Study,
+    as_json: Json = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 unless all are supported or equivalent.")
+    ] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Say what became of a study's claims, and what would decide those that are open."""
+    from ablate.cli.printing import make_console, print_json
+    from ablate.doors import judge
+    from ablate.evidence.claim_verdicts import SETTLED
+    from ablate.report.findings import claim_findings
+    from ablate.report.tables.claims import claims_json
+
+    judgement = judge(find_study(study, results))
+    if as_json:
+        print_json(claims_json(judgement))
+    else:
+        console = make_console()
+        for finding in claim_findings(judgement) or ():
+            console.print(f"{finding.subject}: {finding.text}", markup=False, soft_wrap=True)
+        if not judgement.claims:
+            console.print("the study states no claims")
+    if strict and any(judged.verdict not in SETTLED for judged in judgement.claims):
+        raise typer.Exit(1)
+
+
 def clean(
     study: Study,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False,
@@ -263,9 +291,7 @@ def _start(
 ) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import make_console, print_at_once
-    from ablate.doors import start
-    from ablate.evidence.gather import gather
-    from ablate.evidence.judgement import Judgement
+    from ablate.doors import judge, start
     from ablate.report.page import terminal_table, write_report
     from ablate.running.progress import JsonView, make_view
 
@@ -283,7 +309,7 @@ def _start(
         say(line)
     interrupted = result.exit_code > 2
     if not interrupted and result.state.finished:
-        judgement = Judgement(gather(results / spec.study))
+        judgement = judge(results / spec.study)
         page = write_report(judgement)
         if not events:
             console.print(terminal_table(judgement))

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
+from ablate.evidence.calibration import detectable
 from ablate.evidence.stats import (
     ALPHA,
     NAN,
@@ -25,13 +26,19 @@ from ablate.evidence.stats import (
     Estimate,
     Floats,
     interval,
-    minimum_detectable_effect,
     paired_p,
     seeds_needed,
     sign_flip_test,
     smallest_sign_flip_p,
 )
 from ablate.evidence.values import mean_by_seed, of_variant, seed_means
+
+EQUAL_FROM = 5
+"""Fewest seeds at which the same value in all of them is more than chance (a metric of few images takes few
+values)."""
+OUTLIER = 3.5
+"""Distance from the median, in scaled median absolute deviations, from which a seed is an outlier (Iglewicz
+and Hoaglin 1993)."""
 
 Verdict = Literal["better", "worse", "equal", "undecided", "missing"]
 """What the seeds say of a difference; for readers in :func:`ablate.report.words.verdict_text`."""
@@ -70,6 +77,10 @@ class Difference:
     """Comparisons that share it (Holm)."""
     p_holm: float = NAN
     """``p`` adjusted by Holm over the family."""
+    same_runs: bool = False
+    """Whether both names are of one configuration, so that there is nothing to compare."""
+    margin: float = 0.0
+    """The study's (points): a mean that lies within it is never called better or worse."""
 
     @property
     def n(self) -> int:
@@ -88,13 +99,14 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """``better`` or ``worse`` after Holm; ``equal``: no seed differs; ``missing``: no pair yet;
-        else ``undecided``."""
+        """``better`` or ``worse`` after Holm; ``equal``: the same runs, or none of five or more seeds
+        differs; ``missing``: no pair yet; else ``undecided``."""
         if not self.n:
             return "missing"
         if self.identical:
-            return "equal" if abs(self.estimate.mean) < SAME * POINTS else "undecided"
-        if self.p_holm < self.alpha:
+            same = abs(self.estimate.mean) < SAME * POINTS and (self.same_runs or self.n >= EQUAL_FROM)
+            return "equal" if same else "undecided"
+        if self.p_holm < self.alpha and abs(self.estimate.mean) > self.margin:
             return "better" if self.estimate.mean > 0 else "worse"
         return "undecided"
 
@@ -112,11 +124,32 @@ class Difference:
     def detectable(self) -> float:
         """Smallest true difference (points) found with 80 % power at this n and this spread.
 
-        NaN without spread: seeds that all give the same say nothing of what another would give.
+        Larger than the usual formula's by 1.1 to 2.4, because the spread is itself estimated from n seeds;
+        at most 100. NaN without spread: seeds that all give the same say nothing of another.
         """
         if self.identical:
             return NAN
-        return minimum_detectable_effect(self.n, self.alpha / self.family) * self.estimate.sd
+        return detectable(self.per_seed, self.alpha / self.family)
+
+    @cached_property
+    def outliers(self) -> tuple[Any, ...]:
+        """Seeds that lie far from the others: a t-test is not to be trusted with them. Needs 3 seeds."""
+        d = np.asarray(self.per_seed, dtype=np.float64)
+        if len(d) < 3:
+            return ()
+        off = np.abs(d - np.median(d))
+        scale = 1.4826 * float(np.median(off))
+        far = off > max(OUTLIER * scale, SAME * POINTS)
+        return tuple(seed for seed, out in zip(self.seeds, far, strict=True) if out)
+
+    @cached_property
+    def p_without_one(self) -> tuple[float, float]:
+        """Smallest and largest p of the t-test without any one seed; NaN below 3 seeds."""
+        if self.n < 3:
+            return NAN, NAN
+        d = np.asarray(self.per_seed, dtype=np.float64) / POINTS
+        found = np.array([paired_p(np.delete(d, i)) for i in range(self.n)])
+        return float(np.min(found)), float(np.max(found))
 
     @cached_property
     def seeds_needed(self) -> int | None:
@@ -221,7 +254,8 @@ def against_baseline(
         if original in found:
             found[copy] = replace(found[original], variant=copy)
         elif copy in variants:
-            found[copy] = difference(matrix, copy, baseline, metric, category, alpha=alpha)
+            d = difference(matrix, copy, baseline, metric, category, alpha=alpha)
+            found[copy] = replace(d, same_runs=original == baseline)
     return [found[v] for v in variants if v in found]
 
 

@@ -23,6 +23,7 @@ from ablate.running.folder import Workspace
 from ablate.running.frame import collect, frame_changed
 from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import WHOLE, reporting_split
+from ablate.running.seal import Sealed, read_sealed
 from ablate.running.status import status
 from ablate.study.claims import Claim
 from ablate.study.plan import Run
@@ -66,6 +67,10 @@ def gather(study_dir: Path) -> Results:
         baseline = layout.variants[0]
     runs = _runs(workspace, plan, frame, warnings)
     warnings += origin_warnings(workspace, (run.key for run in runs if run.state == "done"))
+    stated = _claims(spec, layout.variants, warnings)
+    sealed = _sealed(workspace, warnings)
+    # What was declared before the first run is judged, whatever the study file says by now.
+    declared = sealed.claims if sealed.first else stated
     configs = {row.variant: run for row, run in _rows_with_runs(plan)}
     return Results(
         folder=study_dir,
@@ -84,7 +89,14 @@ def gather(study_dir: Path) -> Results:
         same_as=_copies(plan, frame, baseline),
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
-        claims=_claims(spec, layout.variants, warnings),
+        margin=spec.report.margin if spec else 0.0,
+        claims=declared,
+        exploratory=tuple(c for c in stated if c not in declared),
+        withdrawn=tuple(c for c in declared if c not in stated) if spec else (),
+        max_seeds=sealed.max_seeds,
+        first_look=(sealed.first_look or 3) if sealed.max_seeds else 3,
+        looks=sealed.looks,
+        seal=sealed.first.digest if sealed.first else "",
         runs=runs,
         comments=opening_comment(spec.text) if spec else (),
         setting=spec.data.setting if spec else "",
@@ -294,6 +306,24 @@ def _claims(spec: StudySpec | None, variants: tuple[str, ...], warnings: list[st
     if len(known) < len(spec.claims):
         warnings.append("Claims about variants that are no rows of this study are left out.")
     return known
+
+
+def _sealed(workspace: Workspace, warnings: list[str]) -> Sealed:
+    try:
+        sealed = read_sealed(workspace)
+    except StorageError as error:
+        warnings.append(f"What was declared before the runs is not known: {error}")
+        return Sealed(())
+    first = sealed.first
+    if first is None:
+        return sealed
+    for change in sealed.changes:
+        changed = [key for key in first.content if change.content.get(key) != first.content[key]]
+        if changed:
+            warnings.append(
+                f"Declared otherwise after the first runs: {', '.join(changed)} (see claims.jsonl)."
+            )
+    return sealed
 
 
 def opening_comment(text: str) -> tuple[str, ...]:

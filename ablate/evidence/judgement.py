@@ -10,39 +10,32 @@ Nothing is computed before it is asked for, and nothing twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import pandas as pd
 
-from ablate.evidence.differences import Difference, against_baseline, best_group, difference, holm
+from ablate.evidence.claim_verdicts import (
+    ClaimVerdict,
+    JudgedClaim,
+    adjusted,
+    own_p,
+    sequential_of,
+)
+from ablate.evidence.completeness import Completeness, completeness
+from ablate.evidence.differences import Difference, against_baseline, best_group, difference
+from ablate.evidence.image_evidence import ImageEvidence
+from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.results import Results
-from ablate.evidence.stats import SIGN_FLIP_FROM, Estimate, interval, smallest_sign_flip_p
+from ablate.evidence.stats import POINTS, SIGN_FLIP_FROM, Estimate, interval, smallest_sign_flip_p
 from ablate.evidence.values import SeedMeans, of_variant, seed_means, value_matrix
 from ablate.study.claims import Claim
+from model.metric_names import METRICS
 
-ClaimVerdict = Literal["supported", "refuted", "undecided", "missing"]
-"""What became of a claim; for readers in :func:`ablate.report.words.verdict_text`."""
-
-
-@dataclass(frozen=True)
-class JudgedClaim:
-    """A claim stated before the runs, and what they say to it."""
-
-    claim: Claim
-    difference: Difference
-    """left minus right; if the claim is ``<``, a negative one supports it."""
-
-    @property
-    def verdict(self) -> ClaimVerdict:
-        """``missing`` before the first pair; ``undecided`` also where no seed differs."""
-        if self.difference.verdict == "missing":
-            return "missing"
-        found = {"better": ">", "worse": "<"}.get(self.difference.verdict)
-        if found is None:
-            return "undecided"
-        return "supported" if found == self.claim.direction else "refuted"
+__all__ = ["ClaimVerdict", "Comparison", "JudgedClaim", "Judgement", "VariantMean"]
+_FAMILIES = [(equivalence, late) for equivalence in (False, True) for late in (False, True)]
+"""Whether a claim is an equivalence, and whether it was added late."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,10 @@ class Comparison:
             if self.category is not None:
                 part = part.reindex(columns=[self.category])
             by_seed = seed_means(part)
-            found[variant] = VariantMean(interval(by_seed.values, self.results.alpha), by_seed)
+            estimate = interval(by_seed.values, self.results.alpha)
+            found[variant] = VariantMean(
+                estimate.within(0.0, 1.0) if self.metric in METRICS else estimate, by_seed
+            )
         return found
 
     @cached_property
@@ -96,7 +92,7 @@ class Comparison:
             alpha=self.results.alpha,
             same_as=self.results.same_as,
         )
-        return {d.variant: d for d in found}
+        return {d.variant: replace(d, margin=self.results.margin) for d in found}
 
     @cached_property
     def family(self) -> int:
@@ -105,10 +101,14 @@ class Comparison:
 
     @cached_property
     def best(self) -> frozenset[str]:
-        """The best variant and all that cannot be told from it; nobody where that is everybody."""
-        return frozenset(
-            best_group(self.matrix, self.results.variants, self.category, alpha=self.results.alpha)
-        )
+        """The best variant and all that cannot be told from it; nobody where that is everybody.
+
+        Simultaneous over the study's metrics: a table of them marks a variant by noise alone in at most
+        alpha of all studies.
+        """
+        columns = len(set(METRICS) & set(self.results.frame["metric"])) or 1
+        alpha = self.results.alpha / columns
+        return frozenset(best_group(self.matrix, self.results.variants, self.category, alpha=alpha))
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +120,83 @@ class Judgement:
     _comparisons: dict[tuple[str, str | None, str], Comparison] = field(
         default_factory=dict, init=False, repr=False
     )
+    _images: dict[tuple[Any, ...], SeedsAndImages | None] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @cached_property
     def claims(self) -> tuple[JudgedClaim, ...]:
-        """The claims of the study file in their order, one Holm family."""
-        claims, alpha = self.results.claims, self.results.alpha
-        found = holm(
-            difference(self._matrix(c.metric, "all"), c.left, c.right, c.metric, c.category, alpha=alpha)
-            for c in claims
+        """The claims in their order, one Holm family (equivalences, and claims added after the first
+        runs, each one of their own)."""
+        results = self.results
+        stated = [*((c, False) for c in results.claims), *((c, True) for c in results.exploratory)]
+        sizes = {at: sum((c.direction == "~", late) == at for c, late in stated) for at in _FAMILIES}
+        return adjusted([self._judged(c, late, sizes[c.direction == "~", late]) for c, late in stated])
+
+    def _judged(self, claim: Claim, exploratory: bool, family: int) -> JudgedClaim:
+        results = self.results
+        sides = (claim.left, claim.right)
+        there = self.completeness(sides, claim.metric, claim.category, claim.stratum)
+        # While seeds are missing, only those before the first gap may be looked at.
+        seeds = there.prefix if there.gaps else there.whole
+        matrix = self._matrix(claim.metric, claim.stratum)
+        matrix = matrix[matrix.index.get_level_values("seed").isin(seeds)]
+        d = difference(matrix, *sides, claim.metric, claim.category, alpha=results.alpha)
+        images = self.images(d, claim.stratum)
+        sequential = sequential_of(
+            claim,
+            d,
+            there,
+            looks=results.looks.get(str(claim), ()),
+            declared=results.max_seeds,
+            first=results.first_look,
+            family=family,
+            images=images,
         )
-        return tuple(JudgedClaim(claim, d) for claim, d in zip(claims, found, strict=True))
+        return JudgedClaim(
+            claim=claim,
+            difference=replace(d, margin=results.margin),
+            there=there,
+            images=images,
+            sequential=sequential,
+            p=own_p(claim, d.per_seed) if sequential is None else sequential.p,
+            margin=results.margin,
+            exploratory=exploratory,
+            withdrawn=claim in results.withdrawn,
+        )
+
+    def completeness(
+        self, sides: tuple[str, ...], metric: str, category: str | None = None, stratum: str = "all"
+    ) -> Completeness:
+        """What the comparison of ``sides`` lacks."""
+        return completeness(self.results, sides, metric, category, stratum)
+
+    def images(self, d: Difference, stratum: str = "all") -> SeedsAndImages | None:
+        """Both intervals of a difference: for new seeds, and for new seeds and new images (points).
+
+        None where the runs' scores are not there, and on strata.
+        """
+        if stratum != "all":
+            return None
+        at = (d.variant, d.baseline, d.metric, d.category, d.seeds)
+        if at not in self._images:
+            self._images[at] = self.image_evidence.of(
+                d.per_seed, d.variant, d.baseline, d.seeds, d.categories, d.metric, alpha=d.alpha
+            )
+        return self._images[at]
+
+    def level_images(self, variant: str, metric: str, category: str | None = None) -> SeedsAndImages | None:
+        """The same of a variant's own level: what its +- is, for these images and for new ones."""
+        by_seed = self.comparison(metric, category).means[variant].by_seed
+        points = [POINTS * value for value in by_seed.values]
+        return self.image_evidence.of(
+            points, variant, None, by_seed.seeds, by_seed.categories, metric, alpha=self.results.alpha
+        )
+
+    @cached_property
+    def image_evidence(self) -> ImageEvidence:
+        """What the runs' folders say of the test images."""
+        return ImageEvidence(self.results.folder, self.results.frame, self.results.split)
 
     @property
     def primary(self) -> Comparison:

@@ -62,7 +62,22 @@ class Results:
     """Label of a check-mark column to the setting behind it; empty: derived from the overrides."""
     alpha: float = 0.05
     """Error level; intervals cover 1 - alpha."""
+    margin: float = 0.0
+    """Points within which a difference does not matter."""
     claims: tuple[Claim, ...] = ()
+    """The declared ones, also those that were taken out of the study file after the runs."""
+    exploratory: tuple[Claim, ...] = ()
+    """Claims added after the first runs were there: outside the family."""
+    withdrawn: tuple[Claim, ...] = ()
+    """Those of ``claims`` that the study file no longer has."""
+    max_seeds: int | None = None
+    """Most seeds, as first declared; None: a fixed number of seeds."""
+    first_look: int = 3
+    """Fewest seeds at which a claim is judged before the last."""
+    looks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Claim -> seed counts at which it was looked at by hand."""
+    seal: str = ""
+    """Digest of what was declared before the first run; empty: nothing was sealed."""
     runs: tuple[RunState, ...] = ()
     comments: tuple[str, ...] = ()
     """The comment that opens the spec: the question in the author's words."""

@@ -51,6 +51,12 @@ class Estimate:
         """Whether the interval exists and does not include 0."""
         return bool(self.low > 0 or self.high < 0)
 
+    def within(self, low: float, high: float) -> Estimate:
+        """The same with an interval that does not leave the metric's range [low, high]."""
+        return Estimate(self.mean, self.sd, self.n, max(self.low, low), min(self.high, high)) if (
+            self.low == self.low
+        ) else self  # fmt: skip
+
     def scaled(self, factor: float) -> Estimate:
         """The same in other units (``factor`` > 0)."""
         return Estimate(self.mean * factor, self.sd * factor, self.n, self.low * factor, self.high * factor)

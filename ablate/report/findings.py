@@ -5,8 +5,9 @@ A finding says what :mod:`ablate.evidence.judgement` decided; nothing is decided
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.evidence.differences import Difference, Verdict
 from ablate.evidence.judgement import ClaimVerdict, JudgedClaim, Judgement
@@ -14,9 +15,11 @@ from ablate.report.tables.notes import encoder_note
 from ablate.report.words import (
     claim_text,
     fixed,
+    gaps_text,
     interval_text,
     metric_label,
     p_text,
+    percent_text,
     plural,
     verdict_text,
 )
@@ -44,7 +47,50 @@ def headline(judgement: Judgement) -> list[Finding]:
 
 def _claim_finding(judged: JudgedClaim) -> Finding:
     subject = claim_text(judged.claim, metric=False)
-    return Finding(judged.verdict, subject, _text(judged.verdict, judged.difference))
+    return Finding(judged.verdict, subject, claim_reason(judged))
+
+
+def claim_reason(judged: JudgedClaim) -> str:
+    """The verdict of a claim, the numbers behind it, what is missing and what would decide it."""
+    d = judged.difference
+    if not d.n and not judged.there.started and not judged.there.having("failed"):
+        return f"no pair of {metric_label(d.metric)} values yet."
+    sentences = [f"{verdict_text(judged.verdict)}: {_claim_numbers(judged)}"]
+    if judged.there.gaps:
+        sentences.append(f"Missing: {gaps_text(judged.there.gaps)}.")
+    made = judged.images
+    if made is not None and math.isfinite(made.low):
+        sentences.append(
+            f"For new images too: [{fixed(made.low)}, {fixed(made.high)}]; the images carry "
+            f"{percent_text(made.image_share)} of the variance."
+        )
+    if judged.more_seeds is not None:
+        sentences.append(f"About {plural(judged.more_seeds, 'more seed')} would decide it.")
+    if judged.more_images is not None:
+        sentences.append(f"About {plural(judged.more_images, 'more test image')} would decide it.")
+    if judged.verdict == "undecided" and not judged.there.gaps and d.n >= 2 and not d.identical:
+        blind = fixed(d.detectable)
+        sentences.append(f"With {d.n} seeds only differences from {blind} points on are found reliably.")
+    if judged.exploratory:
+        sentences.append("Exploratory: stated after the first runs.")
+    if judged.withdrawn:
+        sentences.append("Taken out of the study file after the runs; it still counts.")
+    return " ".join(sentences)
+
+
+def _claim_numbers(judged: JudgedClaim) -> str:
+    d = judged.difference
+    points = f"{fixed(d.estimate.mean, signed=True)} points {metric_label(d.metric)}"
+    if not d.n:
+        return f"no whole pair of {metric_label(d.metric)} values."
+    if d.n == 1:
+        return f"{points} at one seed. One seed has no interval, so nothing follows from it."
+    if d.identical:
+        return f"{points} in each of {d.n} seeds. The seeds do not differ, so they test nothing."
+    ends = interval_text(replace(d.estimate, low=judged.low, high=judged.high))
+    p = f"p = {p_text(judged.p_holm)} (Holm over {judged.family})".replace("= <", "<")
+    looked = "" if judged.sequential is None else f", looked {plural(len(judged.sequential.looks), 'time')}"
+    return f"{points} {ends} at {d.n} seeds, {p}{looked}."
 
 
 def _difference_finding(d: Difference, original: str | None) -> Finding:

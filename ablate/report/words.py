@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from model.metric_names import METRIC_LABELS, METRICS
 
 if TYPE_CHECKING:
+    from ablate.evidence.completeness import Gap
     from ablate.evidence.differences import Verdict
     from ablate.evidence.judgement import ClaimVerdict
     from ablate.evidence.stats import Estimate
@@ -95,12 +96,28 @@ _VERDICTS: Mapping[Verdict | ClaimVerdict, str] = {
     "undecided": "undecided",
     "equal": "identical",
     "missing": "no data yet",
+    "equivalent": "equivalent",
+    "undecidable": "this test set cannot decide it",
+    "incomplete": "incomplete",
 }
 
 
 def verdict_text(verdict: Verdict | ClaimVerdict) -> str:
     """What a reader is told, of a difference to the baseline and of a claim."""
     return _VERDICTS[verdict]
+
+
+def gaps_text(gaps: Sequence[Gap]) -> str:
+    """``directional on domain_b at seeds 1, 2 (failed: NaN loss); ...``"""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for gap in gaps:
+        reason = {"waiting": "not finished", "undefined": "no value", "failed": "failed"}[gap.why]
+        why = f"{reason}: {gap.reason}" if gap.reason else reason
+        found.setdefault((gap.variant, gap.category, why), []).append(str(gap.seed))
+    return "; ".join(
+        f"{variant} on {category} at seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} ({why})"
+        for (variant, category, why), seeds in found.items()
+    )
 
 
 # ---------------------------------------------------------------------------------- names
@@ -148,6 +165,5 @@ def setting_text(value: Any) -> str:
 
 def claim_text(claim: Claim, *, metric: bool = True) -> str:
     """``left > right on domain_c by P-AP``; the metric on request."""
-    place = f" on {claim.category}" if claim.category else ""
     by = f" by {metric_label(claim.metric)}" if metric else ""
-    return f"{claim.left} {claim.direction} {claim.right}{place}{by}"
+    return f"{claim.left} {claim.direction} {claim.compared}{by}"

@@ -7,6 +7,7 @@
         invocation.json           what the command line changed of it
         plan.json                 the same fully resolved
         search.json  search.csv   of a search: what it looks for, and what it has tried
+        claims.jsonl              what was declared before the first run, later changes, looks
         optuna.journal            every attempt at every run, and how it ended
         runs/<key>/               committed runs: appear by one rename, never change afterwards
         runs.csv                  tidy long frame of all committed runs, remade at will
@@ -31,6 +32,8 @@ from model.files import storage_errors
 
 CHECKPOINT = "checkpoint.pt"
 ATTEMPT = "attempt.json"
+HISTOGRAMS = "score_histograms"
+"""Folder in a run's: pixel scores per image and region, one file per category."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Workspace:
     def plan(self) -> Path:
         """The resolved plan."""
         return self.study_dir / "plan.json"
+
+    @property
+    def claims(self) -> Path:
+        """The ledger of what was declared, and of looks."""
+        return self.study_dir / "claims.jsonl"
 
     @property
     def journal(self) -> Path:

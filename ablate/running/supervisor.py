@@ -39,6 +39,7 @@ from ablate.running.process import (
 )
 from ablate.running.progress import PlainView, View, duration, settled
 from ablate.running.recorded import StoredPlan
+from ablate.running.seal import seal
 from ablate.running.session import PREPARING, RunOptions, Session, WorkerId, announced, new_session
 from ablate.running.status import StudyStatus, read_status
 from ablate.study.plan import Plan
@@ -126,6 +127,7 @@ def run_study(
         announced(workspace, session, plan.spec, stored),
         contextlib.closing(view or PlainView(print_error)) as shown,
     ):
+        seal(workspace, plan)
         return supervise(workspace, planned_work(Journal(workspace), stored, options), session, shown)
 
 

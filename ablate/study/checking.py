@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from ablate.study.located import Located, Mark
 from ablate.study.settings import Leaf, leaves, nest, sections
 from ablate.study.text import shown
+from model.config import ModelConfig
 from model.suggest import suggestion
 
 
@@ -269,3 +270,23 @@ def expectation(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
     return words.get(schema.get("type", ""), {"boolean": "true or false", "null": "null"}.get(
         schema.get("type", ""), "another value"
     ))  # fmt: skip
+
+
+def checked_settings(sets: Mapping[str, Set]) -> dict[str, Any]:
+    """The values of the model's settings, each checked where it stands."""
+    known = leaves(ModelConfig)
+    return {path: check_value(known[path], item.value) for path, item in sets.items()}
+
+
+def checked_levels(path: str, node: Located) -> tuple[Any, ...]:
+    """A factor's levels, each checked where it stands; none may be given twice."""
+    leaf = leaves(ModelConfig)[path]
+    values: list[Any] = []
+    for item in node.sequence(f"factors.{path}"):
+        value = check_value(leaf, item)
+        if value in values:
+            item.mark.fail(f"factors.{path}: the level {shown(value)} is given twice")
+        values.append(value)
+    if not values:
+        node.mark.fail(f"factors.{path} has no levels")
+    return tuple(values)

@@ -1,30 +1,54 @@
 """Claims: what the paper will say, stated before the runs.
 
-``left > right on category by metric``: one sentence per claim, the category optional (``on all`` or
-left out: averaged over all categories), the metric optional (the report's primary one).
+    A > B [+ m | - m] [on PLACE, PLACE] [by METRIC, METRIC]
+    A ~ B [within m]  [on ...] [by ...]
+
+``A > B + m``: better by more than m points; ``A > B - m``: not worse by m. ``A ~ B within m``: equivalent.
+A place is a category, a stratum of the defects (``faintness=faint``,
+``orientation=horizontal & brokenness=broken``), or both (``domain_c & faintness=faint``); ``all`` or none:
+averaged over all categories. Without ``by`` it is the report's primary metric. A sentence with several
+places or metrics is as many claims, all of them of the study's one family.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn, cast
 
 from ablate.study.located import Located
 from ablate.study.text import shown
-from model.metric_names import METRIC_LABELS, METRICS, metric_of
+from model.metric_names import (
+    MECHANISM_METRICS,
+    METRIC_LABELS,
+    METRICS,
+    STRATUM_CONJUNCTIONS,
+    STRATUM_METRICS,
+    STRATUM_NAMES,
+    metric_of,
+)
 from model.suggest import suggestion
 
+Direction = Literal[">", "<", "~"]
+ALL = "all"
+"""The stratum of every defect, and the place of a claim that is averaged over categories."""
+CLAIMED_METRICS = (*METRICS, *MECHANISM_METRICS)
+"""Metrics that a claim may be about."""
 
-def _form(direction: str, metric: str) -> str:
-    return rf"(\S+)\s+({direction})\s+(\S+)(?:\s+on\s+(\S+))?(?:\s+by\s+({metric}))?"
-
-
+_CLAIM = re.compile(
+    r"(?P<left>\S+)\s+(?P<direction>\S+)\s+(?P<right>\S+)"
+    r"(?:\s+(?P<sign>[+-]|within)\s+(?P<margin>\S+))?"
+    r"(?:\s+on\s+(?P<places>.+?))?(?:\s+by\s+(?P<metrics>.+?))?"
+)  # wider than the grammar, to say what is wrong
 _LABELS = [label for metric, label in METRIC_LABELS.items() if metric in METRICS and " " not in label]
-_CLAIM = re.compile(_form(r"\S+", r"\S+"))  # wider than the grammar, to say what is wrong
-EDITOR_PATTERN = rf"^\s*{_form('[<>]', '|'.join((*METRICS, *_LABELS)))}\s*$"
+_NAMES = "|".join((*CLAIMED_METRICS, *_LABELS))
+EDITOR_PATTERN = (
+    r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"
+    rf"(\s+on\s+.+?)?(\s+by\s+({_NAMES})(\s*,\s*({_NAMES}))*)?\s*$"
+)
 """What editors accept as a claim; they know no names of variants."""
+FORM = "write: left > right on category by metric"
 
 
 @dataclass(frozen=True)
@@ -36,17 +60,53 @@ class Claim:
     category: str | None
     """None: averaged over all categories."""
     metric: str
-    direction: Literal[">", "<"]
+    direction: Direction
+    stratum: str = ALL
+    """Of the defects, as result files name it."""
+    margin: float = 0.0
+    """Points. With ``>`` and ``<`` what the difference is held against (negative: not worse by so much);
+    with ``~`` how far from 0 it may lie."""
 
     def __str__(self) -> str:
-        where = "" if self.category is None else f" on {self.category}"
-        return f"{self.left} {self.direction} {self.right}{where} by {self.metric}"
+        return f"{self.left} {self.direction} {self.compared} by {self.metric}"
+
+    @property
+    def compared(self) -> str:
+        """Right-hand side, margin and place, as written."""
+        bound = ""
+        if self.direction == "~":
+            bound = f" within {self.margin:g}"
+        elif self.margin:
+            bound = f" {'+' if self.margin > 0 else '-'} {abs(self.margin):g}"
+        place = " & ".join(p for p in (self.category, self.stratum if self.stratum != ALL else None) if p)
+        return f"{self.right}{bound}{f' on {place}' if place else ''}"
+
+    @property
+    def canonical(self) -> tuple[object, ...]:
+        """The statement whichever way round it is written: ``a < b + 1`` is ``b > a - 1``."""
+        where = (self.category, self.metric, self.stratum)
+        if self.direction == "~":
+            return ("~", *sorted((self.left, self.right)), self.margin, *where)
+        if self.direction == "<":
+            return (">", self.right, self.left, -self.margin or 0.0, *where)
+        return (">", self.left, self.right, self.margin or 0.0, *where)
+
+    @property
+    def opposite(self) -> Claim | None:
+        """The claim that the refuted one makes; None of an equivalence."""
+        flipped: dict[Direction, Direction] = {">": "<", "<": ">"}
+        return None if self.direction == "~" else replace(self, direction=flipped[self.direction])
 
 
 def parse_claim(
-    node: Located, *, variants: Collection[str], categories: Collection[str] | None, primary: str
-) -> Claim:
-    """Parse and check one claim.
+    node: Located,
+    *,
+    variants: Collection[str],
+    categories: Collection[str] | None,
+    primary: str,
+    margin: float = 0.0,
+) -> tuple[Claim, ...]:
+    """Parse and check one sentence; one claim per place and metric.
 
     Parameters
     ----------
@@ -54,33 +114,96 @@ def parse_claim(
     variants: rows the study will have.
     categories: its categories, or None while they are not known (the plan checks them again).
     primary: the metric of a claim that names none.
+    margin: the study's own (points), for an equivalence that names none.
 
     Raises
     ------
-    ConfigError: not of the form above, or an unknown variant, category or metric.
+    ConfigError: not of the form above, or an unknown variant, category, stratum or metric.
     """
     text = node.string("a claim")
     found = _CLAIM.fullmatch(text.strip())
     if not found:
-        node.mark.fail(
-            f"cannot read the claim {shown(text)}", hint="write: left > right on category by metric"
-        )
-    left, direction, right, category, metric = found.groups()
-    if direction not in (">", "<"):
-        node.mark.fail(f"a claim compares with > or <, got '{direction}'")
+        node.mark.fail(f"cannot read the claim {shown(text)}", hint=FORM)
+    left, right = found["left"], found["right"]
+    if found["direction"] not in (">", "<", "~"):
+        node.mark.fail(f"a claim compares with >, < or ~, got '{found['direction']}'")
+    direction = cast(Direction, found["direction"])
     for name in (left, right):
         if name not in variants:
             node.mark.fail(f"the claim names an unknown variant '{name}'", hint=suggestion(name, variants))
     if left == right:
         node.mark.fail(f"the claim compares '{left}' with itself")
-    metric = metric_of(metric)
-    if metric is not None and metric not in METRICS:
-        node.mark.fail(f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, METRICS))
-    if category == "all":
-        category = None
+    bound = _margin(node, direction, found["sign"], found["margin"], margin)
+    metrics = [str(metric_of(m.strip())) for m in (found["metrics"] or primary).split(",")]
+    places = [p.strip() for p in (found["places"] or ALL).split(",")]
+    claims = []
+    for category, stratum in (_place(node, place, categories) for place in places):
+        for metric in metrics:
+            _check_metric(node, metric, stratum)
+            claims.append(Claim(left, right, category, metric, direction, stratum, bound))
+    return tuple(claims)
+
+
+def _margin(node: Located, direction: Direction, sign: str | None, text: str | None, usual: float) -> float:
+    """The signed margin in points."""
+    if text is None:
+        return usual if direction == "~" else 0.0
+    if (sign == "within") != (direction == "~"):
+        node.mark.fail(
+            "'within' goes with ~, and + or - with > and <", hint="a ~ b within 0.5, or a > b - 0.5"
+        )
+    try:
+        value = float(text)
+    except ValueError:
+        node.mark.fail(f"the claim's margin must be a number of points, got {shown(text)}")
+    if not 0 < value <= 100:
+        node.mark.fail(f"the claim's margin {text} is outside the allowed range (0, 100] points")
+    return -value if sign == "-" else value
+
+
+def _place(node: Located, text: str, categories: Collection[str] | None) -> tuple[str | None, str]:
+    """Category (None: all) and stratum."""
+    if categories is not None and text in categories:
+        return text, ALL
+    parts = [part.strip() for part in text.split("&")]
+    strata = [p for p in parts if p in STRATUM_NAMES or "=" in p]
+    named = [p for p in parts if p not in strata and p != ALL]
+    if len(named) > 1:
+        node.mark.fail(
+            f"the claim's place '{text}' names several categories", hint="separate them by commas"
+        )
+    category = named[0] if named else None
     if category is not None and categories is not None and category not in categories:
         node.mark.fail(
             f"the claim names an unknown category '{category}'", hint=suggestion(category, categories)
         )
-    fields: dict[str, Any] = {"direction": direction}
-    return Claim(left=left, right=right, category=category, metric=metric or primary, **fields)
+    if not strata:
+        return category, ALL
+    for name in strata:
+        if name not in STRATUM_NAMES:
+            node.mark.fail(
+                f"the claim names an unknown stratum '{name}'", hint=suggestion(name, STRATUM_NAMES)
+            )
+    if len(strata) == 1:
+        return category, strata[0]
+    both = STRATUM_CONJUNCTIONS.get(frozenset(strata))
+    if both is None:
+        _not_measured(node, " & ".join(strata))
+    return category, both
+
+
+def _not_measured(node: Located, text: str) -> NoReturn:
+    known = "; ".join(" & ".join(sorted(parts)) for parts in STRATUM_CONJUNCTIONS)
+    node.mark.fail(f"the stratum '{text}' is not measured", hint=f"measured together: {known}")
+
+
+def _check_metric(node: Located, metric: str, stratum: str) -> None:
+    if metric not in CLAIMED_METRICS:
+        node.mark.fail(
+            f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, CLAIMED_METRICS)
+        )
+    measured = (*STRATUM_METRICS, *MECHANISM_METRICS)
+    if stratum != ALL and metric not in measured:
+        node.mark.fail(
+            f"'{metric}' is not measured on the stratum '{stratum}'", hint=f"by {', '.join(measured)}"
+        )

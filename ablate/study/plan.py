@@ -76,6 +76,8 @@ class Plan:
     rows: tuple[PlanRow, ...]
     """All cells, in the same order."""
     categories: tuple[str, ...]
+    data: str = ""
+    """Fingerprint of all that its runs read."""
 
     @property
     def duplicates(self) -> int:
@@ -179,7 +181,8 @@ def make_plan(
                         configuration=configuration,
                         code_digest=code,
                     )
-    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories)
+    read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
+    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, read)
 
 
 def run_key(configuration: str, code: str) -> str:

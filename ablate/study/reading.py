@@ -23,6 +23,8 @@ from ablate.study.checking import (
     Set,
     build,
     check_value,
+    checked_levels,
+    checked_settings,
     fail_whole,
     given_settings,
     known_path,
@@ -34,6 +36,7 @@ from ablate.study.methods import check_read
 from ablate.study.overrides import Replaced, override
 from ablate.study.searching import read_search
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
+from ablate.study.smoke import smoke as smoked
 from ablate.study.spec import Base, Factors, Invocation, Override, ReportConfig, StudyFile, StudySpec
 from ablate.study.text import shown
 from model.config import ModelConfig, build_config, dump_config
@@ -66,7 +69,7 @@ def load_spec(
     path: YAML 1.2 file.
     overrides: ``path=value`` as given to ``--set``, e.g. ``base.train.iterations=100``.
     env: the environment that ``${NAME}`` is looked up in.
-    smoke: make it tiny (see :func:`ablate.study.spec.smoke`).
+    smoke: make it tiny (see :func:`ablate.study.smoke.smoke`).
     most_runs: refuse a study of more rows x seeds.
 
     Raises
@@ -131,7 +134,7 @@ def parse_spec(
         root = replaced[-1].root
     spec = _Reader(root, most_runs).read(path, text, Invocation(tuple(overrides)))
     spec = replace(spec, applied=_applied(replaced, spec.preset))
-    return records.smoke(spec) if smoke else spec
+    return smoked(spec) if smoke else spec
 
 
 def _applied(replaced: Sequence[Replaced], preset: str | None) -> tuple[Override, ...]:
@@ -268,7 +271,7 @@ class _Reader:
             )
         sets = given_settings(rest, ModelConfig, "base")
         values = unnest(PRESETS[preset].values, ModelConfig) if preset else {}
-        return preset, {**values, **_checked(sets)}, sets
+        return preset, {**values, **checked_settings(sets)}, sets
 
     def _variants(self) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[Mark, dict[str, Set]]]]:
         node = self.items.get("variants")
@@ -284,7 +287,7 @@ class _Reader:
             if twin is not None:
                 mark.fail(f"variants '{twin}' and '{name}' differ in case only")
             given = given_settings(item, ModelConfig, f"variants.{name}")
-            values[name], sets[name] = _checked(given), (mark, given)
+            values[name], sets[name] = checked_settings(given), (mark, given)
         if not values:
             self.root.keys["variants"].fail("variants is empty", hint="name at least one: baseline: {}")
         return values, sets
@@ -302,7 +305,7 @@ class _Reader:
         given = given_settings(rest, ModelConfig, "factors")
         if not given:
             self.root.keys["factors"].fail("factors names no setting", hint="e.g. tail.q: [0.01, 0.02]")
-        levels = {path: _levels(path, item.value) for path, item in given.items()}
+        levels = {path: checked_levels(path, item.value) for path, item in given.items()}
         return Factors(chosen, levels), {path: item.key for path, item in given.items()}
 
     def _check_number(
@@ -371,11 +374,26 @@ class _Reader:
         claims: list[Claim] = []
         categories = records.known_categories(data)
         for item in node.sequence("claims"):
-            claim = parse_claim(item, variants=rows, categories=categories, primary=report.primary)
-            if claim in claims:
-                item.mark.fail(f"the claim '{claim}' is given twice")
-            claims.append(claim)
+            stated = parse_claim(
+                item, variants=rows, categories=categories, primary=report.primary, margin=report.margin
+            )
+            for claim in stated:
+                self._check_claim(item.mark, claim, claims)
+                claims.append(claim)
         return tuple(claims)
+
+    def _check_claim(self, mark: Mark, claim: Claim, earlier: Sequence[Claim]) -> None:
+        """Refuse a claim that repeats or mirrors another: one of the two would be a second chance."""
+        if claim in earlier:
+            mark.fail(f"the claim '{claim}' is given twice")
+        for other in earlier:
+            if claim.canonical == other.canonical:
+                mark.fail(f"the claim '{claim}' says the same as '{other}'")
+            if claim.opposite is not None and claim.opposite.canonical == other.canonical:
+                mark.fail(
+                    f"the claim '{claim}' is the opposite of '{other}'",
+                    hint="a claim is refuted where its opposite holds: keep one of the two",
+                )
 
 
 def _own_keys(node: Located, cls: type, what: str) -> tuple[dict[str, Located], Located]:
@@ -384,24 +402,6 @@ def _own_keys(node: Located, cls: type, what: str) -> tuple[dict[str, Located], 
     own = {key: item for key, item in items.items() if key in leaves(cls) and not leaves(cls)[key].inline}
     rest = {key: item for key, item in items.items() if key not in own}
     return own, replace(node, value=rest)
-
-
-def _checked(sets: Mapping[str, Set]) -> dict[str, Any]:
-    known = leaves(ModelConfig)
-    return {path: check_value(known[path], item.value) for path, item in sets.items()}
-
-
-def _levels(path: str, node: Located) -> tuple[Any, ...]:
-    leaf = leaves(ModelConfig)[path]
-    values: list[Any] = []
-    for item in node.sequence(f"factors.{path}"):
-        value = check_value(leaf, item)
-        if value in values:
-            item.mark.fail(f"factors.{path}: the level {shown(value)} is given twice")
-        values.append(value)
-    if not values:
-        node.mark.fail(f"factors.{path} has no levels")
-    return tuple(values)
 
 
 def _as_hint(description: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn
@@ -184,6 +184,9 @@ class ReportConfig:
     with published tables (it reads 0.06 to 0.99 points low)."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     """Significance level; intervals cover 1 - alpha."""
+    margin: Annotated[float, Field(ge=0, le=100)] = 0.05
+    """Points within which a difference does not matter: one that lies inside is never called better, worse
+    or supported. 0.05: nothing that prints as 0.0."""
     components: Mapping[str, str] = field(default_factory=dict)
     """Check-mark columns of the table: label -> the setting that turns the component on, e.g. NB:
     bottleneck.dropout. Derived from the variants if not given."""
@@ -220,7 +223,7 @@ class StudyFile:
     claims: tuple[Annotated[str, Field(pattern=EDITOR_PATTERN)], ...] = ()
     """What the paper will say: left > right on category by metric."""
     report: ReportConfig = field(default_factory=ReportConfig)
-    """Baseline, primary metric, aupro, alpha, components."""
+    """Baseline, primary metric, aupro, alpha, margin, components."""
     search: SearchConfig | None = None
     """Instead of variants: space, sampler, pruner, trials, objective, seeds, fresh_seeds, categories."""
     keep: KeepConfig = field(default_factory=KeepConfig)
@@ -301,6 +304,8 @@ class StudySpec:
     """Overrides and ``--smoke``, as given; text and invocation together are the study."""
     applied: tuple[Override, ...] = ()
     """The overrides, resolved, for echoing."""
+    max_seeds: int | None = None
+    """Most seeds of a study that is run until its claims are decided; None: just ``seeds``."""
     pinned: Mapping[str, Any] = field(default_factory=dict)
     """Settings that win over base and variants alike (a smoke test's)."""
 
@@ -331,31 +336,6 @@ def known_categories(data: DataConfig) -> tuple[str, ...] | None:
     if data.categories is not None:
         return data.categories
     return STRIPES_CATEGORIES if data.dataset == "stripes" else None
-
-
-def smoke(spec: StudySpec) -> StudySpec:
-    """The same study made tiny: every part runs, no number means anything.
-
-    Four training steps, two seeds, and the smallest data. It has a name of its own, so that its
-    results never mix with the study's.
-    """
-    small = {
-        "train.iterations": 4, "train.warmup": 1, "train.batch_size": 2, "train.checkpoint_every": 2,
-        "tail.ramp": 2,
-    }  # fmt: skip
-    stripes = replace(spec.data.stripes, size=64, train=4, test_good=4, test_bad=4)
-    search = spec.search and replace(
-        spec.search, trials=2, seeds=spec.search.seeds[:1], fresh_seeds=spec.search.fresh_seeds[:2]
-    )
-    return replace(
-        spec,
-        study=f"{spec.study}-smoke",
-        data=replace(spec.data, max_train=4, max_test=2, stripes=stripes),
-        seeds=spec.seeds[:2],
-        search=search,
-        pinned={**spec.pinned, **small},
-        invocation=replace(spec.invocation, smoke=True),
-    )
 
 
 def count_rows(variants: Mapping[str, Mapping[str, Any]], factors: Factors | None) -> int:

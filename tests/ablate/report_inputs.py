@@ -20,10 +20,10 @@ from ablate.running.folder import Workspace
 from ablate.running.frame import collect
 from ablate.running.manifest import seal
 from ablate.running.recorded import StoredPlan, write_plan
-from ablate.study.claims import METRICS
 from ablate.study.plan import Sources, make_plan
 from ablate.study.reading import load_spec
 from ablate.study.spec import known_categories
+from model.metric_names import METRICS
 
 LEVELS = {
     "image_auroc": 0.972, "image_ap": 0.98, "image_f1max": 0.95, "pixel_auroc": 0.981,

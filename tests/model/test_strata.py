@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from model.metric_names import STRATUM_NAMES
 from model.strata import (
     ALL,
     FAINT,
@@ -310,6 +311,10 @@ def dataset() -> dict[str, Any]:
     return {"images": images, "masks": masks, "labels": np.array([1, 1, 0, 0, 1])}
 
 
+def test_strata_are_the_named_ones() -> None:
+    assert tuple(STRATA) == STRATUM_NAMES
+
+
 def test_strata_of_a_dataset() -> None:
     data = dataset()
     strata = stratify(iter(data["images"]), data["masks"])
@@ -325,6 +330,7 @@ def test_strata_of_a_dataset() -> None:
         "orientation=horizontal",
         "faintness=faint",
         "brokenness=broken",
+        "broken+horizontal",
         "faint+broken+horizontal",
     )
     # The bar outweighs the disc.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pandas as pd
 
-from ablate.evidence.judgement import Judgement
+from ablate.evidence.judgement import JudgedClaim, Judgement
 from ablate.report.rendering import Cell, Row, Table
 from ablate.report.tables.difference_columns import (
     COLUMNS,
@@ -15,7 +18,7 @@ from ablate.report.tables.difference_columns import (
     sign_flip_note,
 )
 from ablate.report.tables.notes import common_notes
-from ablate.report.words import claim_text, plural, verdict_text
+from ablate.report.words import claim_text, gaps_text, plural, verdict_text
 
 
 def claims_table(judgement: Judgement) -> Table | None:
@@ -37,7 +40,38 @@ def claims_table(judgement: Judgement) -> Table | None:
             for j in judged
         ),
         notes=(*sign_flip_note(found), *identical_note(found), *common_notes(results)),
-        raw=pd.DataFrame(
-            [{"claim": str(j.claim), **raw_difference(j.difference), "verdict": j.verdict} for j in judged]
-        ),
+        raw=pd.DataFrame([raw_claim(j) for j in judged]),
     )
+
+
+def raw_claim(judged: JudgedClaim) -> dict[str, Any]:
+    """A judged claim at full precision, as CSV and JSON have it."""
+    made, sequential = judged.images, judged.sequential
+    return {
+        "claim": str(judged.claim),
+        **raw_difference(judged.difference),
+        "low": judged.low,
+        "high": judged.high,
+        "p": judged.p,
+        "p_holm": judged.p_holm,
+        "low_new_images": math.nan if made is None else made.low,
+        "high_new_images": math.nan if made is None else made.high,
+        "image_share": math.nan if made is None else made.image_share,
+        "image_floor_points": math.nan if made is None else made.image_floor,
+        "looks": 0 if sequential is None else len(sequential.looks),
+        "more_seeds": judged.more_seeds,
+        "more_images": judged.more_images,
+        "missing": gaps_text(judged.there.gaps),
+        "exploratory": judged.exploratory,
+        "withdrawn": judged.withdrawn,
+        "verdict": judged.verdict,
+    }
+
+
+def claims_json(judgement: Judgement) -> dict[str, Any]:
+    """Seal and claims as plain data; what is not known is None."""
+    rows = [
+        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in raw_claim(j).items()}
+        for j in judgement.claims
+    ]
+    return {"study": judgement.results.name, "seal": judgement.results.seal, "claims": rows}

@@ -17,7 +17,7 @@ from ablate.report.tables.difference_columns import (
 )
 from ablate.report.tables.notes import common_notes
 from ablate.report.words import fixed, interval_text, metric_label, metric_level, plural, verdict_text
-from ablate.study.claims import METRICS
+from model.metric_names import METRICS
 
 
 def difference_table(judgement: Judgement) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ def test_difference_by_hand() -> None:
     assert d.p == pytest.approx(0.074180, abs=1e-6)
     assert d.error_reduction == pytest.approx(0.2)
     assert d.win_rate == 1 and d.pairs == 3
-    assert d.detectable == pytest.approx(3.264, abs=1e-3)
+    # 3.264 sd if the sd were known; 1.552 times that, because it is estimated from 3 seeds.
+    assert d.detectable == pytest.approx(3.264 * 1.5521, abs=2e-3)
     # 2 sd: between the detectable 2.13 at n = 4 and 1.68 at n = 5.
     assert d.seeds_needed == 5
     assert d.verdict == "undecided"
@@ -101,7 +103,9 @@ def test_identical_seeds_are_not_evidence() -> None:
     c = matrix({"base": {"a": [0.8, 0.8]}, "same": {"a": [0.8, 0.8]}, "shifted": {"a": [0.9, 0.9]}})
     same = difference(c, "same", "base", "image_auroc")
     shifted = difference(c, "shifted", "base", "image_auroc")
-    assert same.verdict == "equal" and same.p == 1
+    assert same.verdict == "undecided" and same.p == 1  # two seeds may agree by chance
+    more = matrix({"base": {"a": [0.8] * 5}, "same": {"a": [0.8] * 5}})
+    assert difference(more, "same", "base", "image_auroc").verdict == "equal"
     assert shifted.verdict == "undecided" and math.isnan(shifted.p) and not shifted.apart
     assert math.isnan(shifted.detectable)  # no spread: not "finds differences of any size"
 
@@ -144,3 +148,25 @@ def test_best_group_of_many_equal_variants_rarely_excludes_any_of_them() -> None
         for _ in range(studies)
     )
     assert marked <= 0.3 * studies
+
+
+def test_detectable_never_exceeds_the_range_of_a_metric() -> None:
+    c = matrix({"base": {"a": [0.1, 0.9]}, "new": {"a": [0.9, 0.2]}})
+    assert difference(c, "new", "base", "image_auroc").detectable == 100.0
+
+
+def test_a_difference_inside_the_margin_is_not_better() -> None:
+    base = [0.9, 0.9, 0.9, 0.9]
+    c = matrix({"base": {"a": base}, "new": {"a": [0.90031, 0.9003, 0.90029, 0.9003]}})
+    (d,) = against_baseline(c, ["base", "new"], "base", "image_auroc")
+    assert d.verdict == "better" and replace(d, margin=0.05).verdict == "undecided"
+
+
+def test_an_outlier_is_named_and_what_hangs_on_each_seed() -> None:
+    gains = [0.010, 0.011, 0.009, 0.010, 0.060]
+    c = matrix({"base": {"a": [0.8] * 5}, "new": {"a": [0.8 + g for g in gains]}})
+    d = difference(c, "new", "base", "image_auroc")
+    low, high = d.p_without_one
+    assert d.outliers == (4,) and low < 0.001 < d.p < high
+    d = difference(matrix({"base": {"a": [0.8] * 3}, "new": {"a": [0.81, 0.82, 0.83]}}), "new", "base", "")
+    assert d.outliers == ()

@@ -62,7 +62,7 @@ def test_claims_are_sentences_in_the_order_of_the_study_file() -> None:
     assert [f.subject for f in found] == [
         "directional > dinomaly", "directional < dinomaly on domain_c", "absent > dinomaly",
     ]  # fmt: skip
-    assert [f.verdict for f in found] == ["supported", "refuted", "missing"]
+    assert [f.verdict for f in found] == ["supported", "refuted", "incomplete"]
     assert found[0].text.startswith("supported: +1.") and "(Holm over 3)" in found[0].text
     assert found[2].text == "no pair of AUPRO values yet."
 

@@ -78,7 +78,7 @@ def test_a_difference_has_the_same_verdict_in_every_output() -> None:
 
 def test_a_claim_has_the_same_verdict_in_table_and_page() -> None:
     judgement = every_verdict()
-    assert [j.verdict for j in judgement.claims] == ["supported", "refuted", "undecided", "missing"]
+    assert [j.verdict for j in judgement.claims] == ["supported", "refuted", "undecided", "incomplete"]
     page, table = page_text(judgement), claims_table(judgement)
     assert table is not None
     for judged in judgement.claims:

@@ -20,6 +20,7 @@ from model.config import build_config
 from model.data.config import DataConfig, StripesConfig
 from model.data.samples import Sample
 from model.errors import InterruptedRun, StorageError
+from model.score_histograms import load_histograms
 
 CATEGORIES = ("domain_a", "domain_c")
 CONFIG = {
@@ -82,8 +83,22 @@ def finished(tmp_path_factory, cache: Path) -> Path:
 def test_files(finished: Path):
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "metrics.csv", "scores.csv", "history.csv", "maps.npz", "provenance.json", "weights.safetensors"
+        "metrics.csv", "scores.csv", "history.csv", "maps.npz", "provenance.json", "weights.safetensors",
+        "score_histograms",
     }  # fmt: skip
+
+
+def test_histograms_hold_the_scored_images_and_give_the_metrics_again(finished: Path):
+    scores, metrics = pd.read_csv(finished / "scores.csv"), pd.read_csv(finished / "metrics.csv")
+    for category in CATEGORIES:
+        own = scores[scores.category == category].reset_index(drop=True)
+        counted = load_histograms(finished / "score_histograms" / f"{category}.npz")
+        assert counted.images == len(own)
+        part = counted.select(np.flatnonzero(own.split == "report"))
+        rows = metrics.query(f"category == '{category}' and split == 'report' and stratum == 'all'")
+        stored = rows.set_index("metric").value
+        for name, (value,) in part.metrics().items():
+            assert value == pytest.approx(stored[name], abs=2e-3), name
 
 
 def test_metrics_cover_categories_splits_and_strata(finished: Path):

@@ -18,7 +18,8 @@ from ablate.study.located import parse_yaml
 from ablate.study.reading import load_recorded, load_spec, parse_spec
 from ablate.study.resolved import plot, resolve, schedules
 from ablate.study.schema import study_schema
-from ablate.study.spec import Choices, Invocation, Range, StudySpec, smoke
+from ablate.study.smoke import smoke
+from ablate.study.spec import Choices, Invocation, Range, StudySpec
 from model.config import ModelConfig, Schedule, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError

@@ -22,10 +22,10 @@ def test_claims_have_a_row_each_and_a_family_of_their_own() -> None:
     assert found == {
         "directional > dinomaly by I-AUROC": "supported",
         "directional < dinomaly on domain_c by P-AP": "refuted",
-        "absent > dinomaly by AUPRO": "no data yet",
+        "absent > dinomaly by AUPRO": "incomplete",
     }
     assert "Holm over 3 claims" in table.caption
-    assert list(table.raw["verdict"]) == ["supported", "refuted", "missing"]
+    assert list(table.raw["verdict"]) == ["supported", "refuted", "incomplete"]
 
 
 def test_without_claims_there_is_no_table() -> None:
