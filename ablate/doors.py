@@ -81,12 +81,21 @@ def run_study(
     return start(spec, Path(results), options, view)
 
 
-def start(spec: StudySpec, results: Path, options: RunOptions, view: View | None) -> Result:
-    """As :func:`run_study`, with the options as the runner takes them."""
+def start(
+    spec: StudySpec, results: Path, options: RunOptions, view: View | None, *, futility: bool = True
+) -> Result:
+    """As :func:`run_study`, with the options as the runner takes them.
+
+    ``futility``: of a study with ``seeds: {start, max}``, give up claims that even luck would not decide.
+    """
     if spec.search:
         from ablate.running.search import run_search
 
         return run_search(spec, results, options, view=view)
+    if spec.max_seeds is not None and spec.claims:
+        from ablate.until_decided import run_until_decided
+
+        return run_until_decided(spec, results, options, view, futility=futility)
     from ablate.running import supervisor
     from ablate.running.folder import cache_folder
     from ablate.study.plan import make_plan

@@ -48,6 +48,15 @@ def run(
     retry_failed: RetryFailed = False,
     keep_going: KeepGoing = True,
     smoke: Smoke = False,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds, only for claims that are still open.")
+    ] = False,
+    max_seeds: Annotated[
+        int, typer.Option(min=2, help="Most seeds with --until-decided; declared before the first run.")
+    ] = 20,
+    futility: Annotated[
+        bool, typer.Option("--futility/--no-futility", help="Give up claims that luck would not decide.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
     device: Device = "auto",
@@ -56,6 +65,9 @@ def run(
     cache: Cache = None,
 ) -> None:
     """Run a study: what is missing of it; finished runs are never repeated."""
+    if until_decided:
+        count = len(load_study(spec, sets, echo=False).seeds)
+        sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
     study = load_study(spec, sets, smoke, echo=not as_json)
     set_threads(threads)
     options = run_options(
@@ -71,7 +83,7 @@ def run(
     if dry_run:
         _print_plan(study, results, cache_dir(cache), options.workers, as_json, options.device)
         return
-    raise typer.Exit(_start(study, results, options, as_json))
+    raise typer.Exit(_start(study, results, options, as_json, futility))
 
 
 def resume(
@@ -237,7 +249,9 @@ def _study_dir(study: str, results: Path) -> Path:
     return find_study(study, results)
 
 
-def _start(spec: StudySpec, results: Path, options: RunOptions, as_json: bool) -> int:
+def _start(
+    spec: StudySpec, results: Path, options: RunOptions, as_json: bool, futility: bool = True
+) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import make_console, print_at_once
     from ablate.doors import judge, start
@@ -246,7 +260,7 @@ def _start(spec: StudySpec, results: Path, options: RunOptions, as_json: bool) -
 
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = start(spec, results, options, events or make_view(console))
+    result = start(spec, results, options, events or make_view(console), futility=futility)
 
     def say(line: str) -> None:
         if events:

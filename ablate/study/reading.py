@@ -166,6 +166,7 @@ class _Reader:
             path=path,
             text=text,
             invocation=invocation,
+            max_seeds=records.most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
         )
 
     def _check_keys(self) -> None:

@@ -86,6 +86,53 @@ Seeds = Annotated[
 """Replicates: how many (5 is seeds 0 to 4), or which."""
 
 
+def _start_to_seeds(value: Any) -> Any:
+    """``{start: 5, max: 20}`` -> seeds 0 to 4 (:func:`most_seeds` reads the other); else as above."""
+    if not isinstance(value, dict):
+        return _count_to_seeds(value)
+    start, most = value.get("start"), value.get("max")
+    if set(value) != {"start", "max"} or type(start) is not int or type(most) is not int:
+        raise ValueError("write: {start: 5, max: 20}")
+    if not 2 <= start <= most:
+        raise ValueError(f"need 2 <= start <= max, got {start} and {most}")
+    return tuple(range(start))
+
+
+def most_seeds(value: Any) -> int | None:
+    """``max`` of valid seeds, plain data; None where they are fixed."""
+    return int(value["max"]) if isinstance(value, dict) else None
+
+
+StudySeeds = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...],
+    BeforeValidator(_start_to_seeds),
+    WithJsonSchema(
+        {
+            "title": "a number of seeds, a list of them, or {start, max}",
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {
+                    "type": "array",
+                    "items": {"title": "the seed", "type": "integer", "minimum": 0},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "start": {"type": "integer", "minimum": 2},
+                        "max": {"type": "integer", "minimum": 2},
+                    },
+                    "required": ["start", "max"],
+                    "additionalProperties": False,
+                },
+            ],
+        }
+    ),
+]
+"""The same of a study, which may also be run until its claims are decided."""
+
+
 def _presets() -> WithJsonSchema:
     """The presets by name, each with what editors say of it."""
     return WithJsonSchema(
@@ -208,8 +255,9 @@ class StudyFile:
     """Named rows: name -> {dotted path: value}."""
     factors: Factors | None = None
     """Design (grid or one-at-a-time) and levels: dotted path -> [values]."""
-    seeds: Seeds = (0, 1, 2)
-    """Number of replicates (3 if left out), or a list of seeds."""
+    seeds: StudySeeds = (0, 1, 2)
+    """Number of replicates (3 if left out), a list of seeds, or {start: 5, max: 20}: more only while claims
+    are open."""
     claims: tuple[Annotated[str, Field(pattern=EDITOR_PATTERN)], ...] = ()
     """What the paper will say: left > right on category by metric."""
     report: ReportConfig = field(default_factory=ReportConfig)
@@ -347,6 +395,7 @@ def smoke(spec: StudySpec) -> StudySpec:
         study=f"{spec.study}-smoke",
         data=replace(spec.data, max_train=4, max_test=2, stripes=stripes),
         seeds=spec.seeds[:2],
+        max_seeds=None,
         search=search,
         pinned={**spec.pinned, **small},
         invocation=replace(spec.invocation, smoke=True),
