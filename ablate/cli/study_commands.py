@@ -219,6 +219,22 @@ def claims(
         raise typer.Exit(1)
 
 
+def verify(study: Study, results: Path = Path("results")) -> None:
+    """Compute again all that a report's tables print; exit with 1 at the first thing that differs."""
+    from ablate.cli.printing import make_console
+    from ablate.report.verifying import verify as recompute
+
+    found = recompute(_study_dir(study, results))
+    console = make_console()
+    if found.wrong:
+        console.print(found.wrong, markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+    sealed = f"; claims sealed as {found.seal}" if found.seal else "; no claims were sealed"
+    console.print(
+        f"{found.numbers} numbers in {found.files} files, all as recomputed{sealed}", soft_wrap=True
+    )
+
+
 def clean(
     study: Study,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False,
