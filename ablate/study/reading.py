@@ -30,6 +30,7 @@ from ablate.study.claims import Claim, parse_claim
 from ablate.study.located import Located, Mark, parse_yaml
 from ablate.study.overrides import Replaced, override
 from ablate.study.searching import read_search
+from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
 from ablate.study.spec import Base, Factors, Invocation, Override, ReportConfig, StudyFile, StudySpec
 from ablate.study.text import shown
@@ -166,7 +167,7 @@ class _Reader:
             path=path,
             text=text,
             invocation=invocation,
-            max_seeds=records.most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
+            max_seeds=most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
         )
 
     def _check_keys(self) -> None:

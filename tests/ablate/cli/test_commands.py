@@ -378,3 +378,21 @@ def test_a_published_frame_is_a_study_without_its_runs(
     assert capsys.readouterr().out.strip().endswith("index.html")
     assert outcome("status", "shared", "--results", tmp_path / "results") == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_claims_are_printed_and_strict_about_open_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results" / "directional-tail"
+    write_study(folder, pictures=False)
+    named = ("claims", "directional-tail", "--results", tmp_path / "results")
+    assert outcome(*named) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "directional > dinomaly", "directional > control on domain_c", "top-q < control",
+    ]  # fmt: skip
+    assert outcome(*named, "--json", "--strict") == 1
+    printed = json.loads(capsys.readouterr().out)["claims"]
+    verdicts = [claim["verdict"] for claim in printed]
+    assert verdicts[0] == "supported" and {"refuted", "undecided"} & set(verdicts)
+    assert printed[0]["low_new_images"] is None  # the runs' scores are not there

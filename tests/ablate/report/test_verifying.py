@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,20 @@ from model.errors import StorageError
 from tests.ablate.report_inputs import write_study
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    made = write_study(tmp_path / "directional-tail", pictures=False)
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = write_study(tmp_path_factory.mktemp("results") / "directional-tail", pictures=False)
     folder = made.folder / "report"
     folder.mkdir()
     for table in all_tables(Judgement(made)):
         for suffix, rendering in RENDERINGS.items():
             (folder / f"{table.name}{suffix}").write_text(rendering(table), encoding="utf-8")
     return made.folder
+
+
+@pytest.fixture
+def study(reported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(reported, tmp_path / reported.name))
 
 
 def test_an_untouched_report_agrees(study: Path) -> None:
