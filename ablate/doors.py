@@ -90,20 +90,31 @@ def start(
     view: View | None,
     *,
     accept_code: bool = False,
+    futility: bool = True,
 ) -> Result:
-    """As :func:`run_study`, with the options as the runner takes them."""
+    """As :func:`run_study`, with the options as the runner takes them.
+
+    ``futility``: of a study with ``seeds: {start, max}``, give up claims that even luck would not decide.
+    """
     if spec.search:
         from ablate.running.search import run_search
 
         return run_search(spec, results, options, view=view)
-    from ablate.running import supervisor
     from ablate.running.earlier import accept_code as accepting
     from ablate.running.earlier import with_accepted
+
+    adopt = accepting if accept_code else with_accepted
+    if spec.max_seeds is not None and spec.claims:
+        from ablate.until_decided import run_until_decided
+
+        return run_until_decided(
+            spec, results, options, view, futility=futility, adopt=lambda plan: adopt(plan, results)
+        )
+    from ablate.running import supervisor
     from ablate.running.folder import cache_folder
     from ablate.study.plan import make_plan
 
-    plan = make_plan(spec, cache_dir=cache_folder(options.cache_dir))
-    plan = (accepting if accept_code else with_accepted)(plan, results)
+    plan = adopt(make_plan(spec, cache_dir=cache_folder(options.cache_dir)), results)
     return supervisor.run_study(plan, results, options, view=view)
 
 

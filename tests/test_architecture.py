@@ -19,6 +19,7 @@ LAYERS = (
     "ablate.running",
     "ablate.evidence",
     "ablate.report",
+    "ablate.until_decided",
     "ablate.doors",
     "ablate.cli",
 )

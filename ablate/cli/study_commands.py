@@ -52,6 +52,15 @@ def run(
     keep_going: KeepGoing = True,
     smoke: Smoke = False,
     accept_code: AcceptCode = False,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds, only for claims that are still open.")
+    ] = False,
+    max_seeds: Annotated[
+        int, typer.Option(min=2, help="Most seeds with --until-decided; declared before the first run.")
+    ] = 20,
+    futility: Annotated[
+        bool, typer.Option("--futility/--no-futility", help="Give up claims that luck would not decide.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
     device: Device = "auto",
@@ -60,6 +69,9 @@ def run(
     cache: Cache = None,
 ) -> None:
     """Run a study: what is missing of it; finished runs are never repeated."""
+    if until_decided:
+        count = len(load_study(spec, sets, echo=False).seeds)
+        sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
     study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
     set_threads(threads)
     options = run_options(
@@ -76,7 +88,7 @@ def run(
         cache_at = cache_dir(cache)
         _print_plan(study, results, cache_at, options.workers, as_json, accept_code, options.device)
         return
-    raise typer.Exit(_start(study, results, options, as_json, accept_code))
+    raise typer.Exit(_start(study, results, options, as_json, accept_code, futility))
 
 
 def resume(
@@ -236,6 +248,22 @@ def claims(
         raise typer.Exit(1)
 
 
+def verify(study: Study, results: Path = Path("results")) -> None:
+    """Compute again all that a report's tables print; exit with 1 at the first thing that differs."""
+    from ablate.cli.printing import make_console
+    from ablate.report.verifying import verify as recompute
+
+    found = recompute(_study_dir(study, results))
+    console = make_console()
+    if found.wrong:
+        console.print(found.wrong, markup=False, soft_wrap=True)
+        raise typer.Exit(1)
+    sealed = f"; claims sealed as {found.seal}" if found.seal else "; no claims were sealed"
+    console.print(
+        f"{found.numbers} numbers in {found.files} files, all as recomputed{sealed}", soft_wrap=True
+    )
+
+
 def clean(
     study: Study,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False,
@@ -287,7 +315,12 @@ def _study_dir(study: str, results: Path) -> Path:
 
 
 def _start(
-    spec: StudySpec, results: Path, options: RunOptions, as_json: bool, accept_code: bool = False
+    spec: StudySpec,
+    results: Path,
+    options: RunOptions,
+    as_json: bool,
+    accept_code: bool = False,
+    futility: bool = True,
 ) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import make_console, print_at_once
@@ -297,7 +330,8 @@ def _start(
 
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = start(spec, results, options, events or make_view(console), accept_code=accept_code)
+    shown = events or make_view(console)
+    result = start(spec, results, options, shown, accept_code=accept_code, futility=futility)
 
     def say(line: str) -> None:
         if events:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ablate.evidence.calibration import Calibrated, calibrate
 from ablate.evidence.claim_verdicts import (
     ClaimVerdict,
     JudgedClaim,
@@ -28,12 +30,23 @@ from ablate.evidence.differences import Difference, against_baseline, best_group
 from ablate.evidence.image_evidence import ImageEvidence
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.results import Results
-from ablate.evidence.stats import POINTS, SIGN_FLIP_FROM, Estimate, interval, smallest_sign_flip_p
+from ablate.evidence.stats import (
+    POINTS,
+    SIGN_FLIP_FROM,
+    Estimate,
+    interval,
+    paired_p,
+    smallest_sign_flip_p,
+)
 from ablate.evidence.values import SeedMeans, of_variant, seed_means, value_matrix
 from ablate.study.claims import Claim
 from model.metric_names import METRICS
 
 __all__ = ["ClaimVerdict", "Comparison", "JudgedClaim", "Judgement", "VariantMean"]
+PLANTED = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Planted effects, in sd of the baseline's seeds."""
+CALIBRATION_SPLITS = 50
+"""Splits of the baseline's seeds; few seeds have no more different ones."""
 _FAMILIES = [(equivalence, late) for equivalence in (False, True) for late in (False, True)]
 """Whether a claim is an equivalence, and whether it was added late."""
 
@@ -192,6 +205,23 @@ class Judgement:
         return self.image_evidence.of(
             points, variant, None, by_seed.seeds, by_seed.categories, metric, alpha=self.results.alpha
         )
+
+    @cached_property
+    def calibration(self) -> Calibrated | None:
+        """What the t-test at this alpha says where the truth is known: seeds of the baseline against
+        each other on the primary metric, and with planted effects (points). None below 4 whole seeds.
+        """
+        baseline = of_variant(self.primary.matrix, self.results.baseline)
+        values = POINTS * np.asarray(seed_means(baseline).values, dtype=np.float64)
+        if len(values) < 4 or np.ptp(values) == 0:
+            return None
+        alpha = self.results.alpha
+
+        def procedure(d: np.ndarray[Any, Any]) -> int:
+            return int(np.sign(d.mean())) if paired_p(d / POINTS) < alpha else 0
+
+        effects = [float(values.std(ddof=1)) * size for size in PLANTED]
+        return calibrate(values, procedure, effects, splits=CALIBRATION_SPLITS)
 
     @cached_property
     def image_evidence(self) -> ImageEvidence:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -118,6 +118,7 @@ def make_plan(
     cache_dir: Path,
     rows: Sequence[Row] | None = None,
     seeds: Sequence[int] | None = None,
+    more: Mapping[int, Collection[str]] | None = None,
     sources: Sources | None = None,
 ) -> Plan:
     """Expand a study into runs.
@@ -126,6 +127,7 @@ def make_plan(
     ----------
     rows: the configurations, if not the spec's own (a search's trials).
     seeds: the replicates, if not the spec's own (a search's fresh seeds).
+    more: further seeds, and the variants that get them (a study that runs until its claims are decided).
     sources: datasets and weights; tests give their own.
 
     Order: by seed, then category, then row, so that after any number of runs the rows compared
@@ -151,9 +153,12 @@ def make_plan(
 
     runs: dict[str, Run] = {}
     plan_rows: list[PlanRow] = []
-    for seed in seeds:
+    further = more or {}
+    for seed in (*seeds, *further):
         for category, held in cells:
             for row, config in zip(rows, configs, strict=True):
+                if seed in further and row.variant not in further[seed]:
+                    continue
                 configuration = configuration_key(
                     config,
                     seed=seed,

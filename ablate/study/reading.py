@@ -35,6 +35,7 @@ from ablate.study.located import Located, Mark, parse_yaml
 from ablate.study.methods import check_read
 from ablate.study.overrides import Replaced, override
 from ablate.study.searching import read_search
+from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
 from ablate.study.smoke import smoke as smoked
 from ablate.study.spec import Base, Factors, Invocation, Override, ReportConfig, StudyFile, StudySpec
@@ -192,6 +193,7 @@ class _Reader:
             path=path,
             text=text,
             invocation=invocation,
+            max_seeds=most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
         )
 
     def _check_keys(self) -> None:

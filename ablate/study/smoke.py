@@ -26,6 +26,7 @@ def smoke(spec: StudySpec) -> StudySpec:
         study=f"{spec.study}-smoke",
         data=replace(spec.data, max_train=4, max_test=2, stripes=stripes),
         seeds=spec.seeds[:2],
+        max_seeds=None,
         search=search,
         pinned={**spec.pinned, **small},
         invocation=replace(spec.invocation, smoke=True),

@@ -21,6 +21,7 @@ from pydantic.json_schema import SkipJsonSchema
 from ablate.study.checking import fail_whole
 from ablate.study.claims import EDITOR_PATTERN, Claim
 from ablate.study.located import Mark
+from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
 from ablate.study.text import flow, label
 from model.config import SECTION, ModelConfig, Positive, build_config
@@ -54,42 +55,6 @@ def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
     (:mod:`ablate.study.schema`) replaces the mark by the settings themselves.
     """
     return WithJsonSchema({"x-settings": kind, "x-inline": inline})
-
-
-MOST_SEEDS = 1_000_000
-
-
-def _count_to_seeds(value: Any) -> Any:
-    """``5`` -> seeds 0 to 4; anything else is left to the checks of a list."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value < 1:
-            raise ValueError(f"{value} is outside the allowed range [1, inf)")
-        if value > MOST_SEEDS:
-            raise ValueError(f"{value} seeds; at most {MOST_SEEDS} can be counted out")
-        return tuple(range(value))
-    # After a function, pydantic's strict mode no longer takes JSON's lists for tuples.
-    return tuple(value) if isinstance(value, list) and value else value
-
-
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...],
-    BeforeValidator(_count_to_seeds),
-    WithJsonSchema(
-        {
-            "title": "a number of seeds or a list of them",
-            "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {
-                    "type": "array",
-                    "items": {"title": "the seed", "type": "integer", "minimum": 0},
-                    "minItems": 1,
-                    "uniqueItems": True,
-                },
-            ],
-        }
-    ),
-]
-"""Replicates: how many (5 is seeds 0 to 4), or which."""
 
 
 MetricName = Annotated[Metric, BeforeValidator(metric_of)]
@@ -218,8 +183,9 @@ class StudyFile:
     """Named rows: name -> {dotted path: value}."""
     factors: Factors | None = None
     """Design (grid or one-at-a-time) and levels: dotted path -> [values]."""
-    seeds: Seeds = (0, 1, 2)
-    """Number of replicates (3 if left out), or a list of seeds."""
+    seeds: StudySeeds = (0, 1, 2)
+    """Number of replicates (3 if left out), a list of seeds, or {start: 5, max: 20}: more only while claims
+    are open."""
     claims: tuple[Annotated[str, Field(pattern=EDITOR_PATTERN)], ...] = ()
     """What the paper will say: left > right on category by metric."""
     report: ReportConfig = field(default_factory=ReportConfig)

@@ -407,3 +407,21 @@ def test_a_strict_check_of_data_ends_with_1_if_anything_is_noted(tmp_path: Path)
     layouts.mask(root / "bottle/ground_truth/crack/lost_mask.png")
     assert outcome(*command, "--strict") == 1
     assert outcome(*command) == 0
+
+
+def test_claims_are_printed_and_strict_about_open_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results" / "directional-tail"
+    write_study(folder, pictures=False)
+    named = ("claims", "directional-tail", "--results", tmp_path / "results")
+    assert outcome(*named) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "directional > dinomaly", "directional > control on domain_c", "top-q < control",
+    ]  # fmt: skip
+    assert outcome(*named, "--json", "--strict") == 1
+    printed = json.loads(capsys.readouterr().out)["claims"]
+    verdicts = [claim["verdict"] for claim in printed]
+    assert verdicts[0] == "supported" and {"refuted", "undecided"} & set(verdicts)
+    assert printed[0]["low_new_images"] is None  # the runs' scores are not there

@@ -102,3 +102,10 @@ def test_a_study_without_values_has_missing_verdicts() -> None:
     empty = Judgement(replace(made, frame=pd.DataFrame(made.frame.iloc[:0])))
     assert {d.verdict for d in empty.primary.differences.values()} == {"missing"}
     assert empty.primary.best == frozenset()
+
+
+def test_a_study_shows_its_own_false_verdicts_and_what_it_would_find() -> None:
+    found = judged(seeds=8).calibration
+    assert found is not None and found.comparisons == 100 and found.false_rate < 0.25
+    assert found.smallest_found is not None and 0.1 < found.smallest_found < 10
+    assert judged(seeds=3).calibration is None

@@ -262,8 +262,8 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("shape: cosine", "shape: 3", "s.yaml:10:48: bias.lambda: expected one of constant, linear, cosine, "
      "exponential, step, got 3"),
     ("from: 0, ", "", "s.yaml:10:22: bias.lambda: a schedule needs 'from'"),
-    ("seeds: 2", "seeds: two", "s.yaml:11:8: seeds: expected a number of seeds or a list of them, "
-     "got 'two'"),
+    ("seeds: 2", "seeds: two", "s.yaml:11:8: seeds: expected a number of seeds, a list of them, "
+     "or {start, max}, got 'two'"),
     ("seeds: 2", "seeds: [1, 1]", "s.yaml:11:12: seeds: the seed 1 is given twice"),
     ("control < dinomaly", "control dinomaly", "s.yaml:14:5: cannot read the claim 'control dinomaly' "
      "(write: left > right on category by metric)"),
