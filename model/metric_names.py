@@ -20,5 +20,18 @@ METRICS: tuple[str, ...] = get_args(Metric)
 STRATUM_METRICS = ("image_auroc", "pixel_ap", "aupro")
 """Those that are also measured for each stratum of defects."""
 
-MECHANISM_METRICS = ("token_distance_normal", "token_distance_defect", "token_distance_gap")
+DISTANCES = ("token_distance_normal", "token_distance_defect", "token_distance_gap")
+"""Mean token distances (1 - cosine); of the gap more is better."""
+
+COMPLETIONS = ("completion_horizontal", "completion_vertical", "completion_difference")
+"""How much of cut rows and columns is filled in on held-out normal images, and horizontal - vertical."""
+
+DEFECT_COMPLETIONS = (
+    "completion_defect_horizontal",
+    "completion_defect_vertical",
+    "completion_defect_difference",
+)
+"""The same at the tokens of defects, against the defects' own features."""
+
+MECHANISM_METRICS = (*DISTANCES, *COMPLETIONS, *DEFECT_COMPLETIONS)
 """What the model does to tokens: it has no better or worse, except for the gap (larger is better)."""

@@ -16,10 +16,7 @@ from ablate.evidence.differences import Difference
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS, Estimate
 from ablate.evidence.values import of_variant
-
-DISTANCES = ("token_distance_normal", "token_distance_defect", "token_distance_gap")
-"""Metrics that show a prior's mechanism (1 - cosine)."""
-
+from model.metric_names import DISTANCES
 
 # ---------------------------------------------------------------------------------- factors
 

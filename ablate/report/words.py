@@ -120,6 +120,12 @@ _METRIC_LABELS: Mapping[str, str] = {
     "token_distance_normal": "distance on normal tokens",
     "token_distance_defect": "distance on defect tokens",
     "token_distance_gap": "distance gap (defect − normal)",
+    "completion_horizontal": "rows filled in",
+    "completion_vertical": "columns filled in",
+    "completion_difference": "rows − columns",
+    "completion_defect_horizontal": "defects filled in along rows",
+    "completion_defect_vertical": "defects filled in along columns",
+    "completion_defect_difference": "defects: rows − columns",
 }
 
 

@@ -25,12 +25,13 @@ from torch import Tensor
 from ablate.running.folder import CHECKPOINT
 from ablate.running.reporter import HasRuns, Reporter
 from ablate.study.plan import Run
+from model.completion_rows import completion_rows
 from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.images import open_image
 from model.data.samples import Sample
 from model.data.transforms import view_at_map_size
-from model.detector import fit_detector
+from model.detector import Detector, fit_detector
 from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun
 from model.evaluation import Predictions
@@ -149,6 +150,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         predictions = detector.predict(material.features, material.rows(samples))
         truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
         metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
+        metrics += completion_metrics(category, samples, material, detector, truth)
         scores.append(_score_frame(samples, dataset, predictions))
         kept.add(samples, predictions, truth, run.config)
         reporter.progress(number + 1, len(run.categories), f"evaluated {category}")
@@ -216,6 +218,27 @@ def metric_rows(
             }
             for stratum, metric, value, reason in found
         ]
+    return rows
+
+
+def completion_metrics(
+    category: str,
+    samples: Sequence[Sample],
+    material: Material,
+    detector: Detector,
+    truth: GroundTruth,
+) -> list[dict[str, Any]]:
+    """How well the decoder fills in rows and columns, per split and stratum: rows of ``metrics.csv``."""
+    splits = np.array([material.dataset.split_of(sample) for sample in samples])
+    indices = material.rows(samples)
+    rows: list[dict[str, Any]] = []
+    for split in sorted(set(splits)):
+        chosen = np.flatnonzero(splits == split)
+        part = truth.select(chosen)
+        found = completion_rows(
+            detector.student, material.features, indices[torch.from_numpy(chosen)], part
+        )
+        rows += [{"category": category, "split": split, **row._asdict()} for row in found]
     return rows
 
 

@@ -93,6 +93,14 @@ def test_metrics_cover_categories_splits_and_strata(finished: Path):
     assert not metrics.duplicated(["category", "split", "stratum", "metric"]).any()
 
 
+def test_the_decoders_completion_is_measured(finished: Path):
+    metrics = pd.read_csv(finished / "metrics.csv")
+    overall = metrics[(metrics.stratum == "all") & metrics.metric.str.startswith("completion")]
+    assert len(overall) == 2 * 2 * 6
+    known = overall[~overall.metric.str.endswith("difference")].value.dropna()
+    assert known.between(0, 1).all()
+
+
 def test_every_test_image_is_scored_once_and_no_training_image(finished: Path):
     scores = pd.read_csv(finished / "scores.csv")
     assert len(scores) == 2 * (4 + 6)
