@@ -17,6 +17,9 @@ PIXEL_METRICS: tuple[str, ...] = get_args(PixelMetric)
 METRICS: tuple[str, ...] = get_args(Metric)
 """Every metric of a detector; larger is better for all."""
 
+AUPIMO = "aupimo"
+"""Mean of the recall per anomalous image at very low false-positive rates; in the frame only."""
+
 STRATUM_METRICS = ("image_auroc", "pixel_ap", "aupro")
 """Those that are also measured for each stratum of defects."""
 

@@ -117,6 +117,7 @@ _METRIC_LABELS: Mapping[str, str] = {
     "pixel_f1max": "P-F1",
     "aupro": "AUPRO",
     "aupro_05": "AUPRO-5 %",
+    "aupimo": "AUPIMO",
     "token_distance_normal": "distance on normal tokens",
     "token_distance_defect": "distance on defect tokens",
     "token_distance_gap": "distance gap (defect − normal)",

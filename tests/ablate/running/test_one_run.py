@@ -182,6 +182,22 @@ def test_a_reference_row_stops_when_asked(cache: Path, tmp_path: Path):
 
 
 @pytest.mark.usefixtures("finished")
+def test_a_threshold_from_held_out_images_decides_on_every_test_image(cache: Path, tmp_path: Path):
+    score = {**CONFIG["score"], "threshold": {"quantile": 0.5, "holdout": 0.5}}
+    config = build_config({**CONFIG, "method": "subspace", "score": score})
+    execute_run(replace(make_run("none"), config=config), tmp_path, Listener(cache))
+    metrics = pd.read_csv(tmp_path / "metrics.csv").query("stratum == 'all'")
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    for category in CATEGORIES:
+        found = metrics[metrics.category == category].set_index("metric").value
+        mine = scores[scores.category == category]
+        called = mine.score > found["threshold"]
+        assert found["true_ng"] == (called & (mine.label == 1)).sum()
+        assert found["false_ng"] + found["true_ok"] == 4
+        assert found["true_ng"] + found["false_ok"] == 6
+
+
+@pytest.mark.usefixtures("finished")
 def test_the_seed_draws_the_memory_bank(cache: Path, tmp_path: Path):
     config = build_config({**CONFIG, "method": "knn", "knn": {"subsample": "random"}})
     scores = []
