@@ -20,6 +20,7 @@ from model.config import (
     ModelConfig,
     Schedule,
     TailConfig,
+    ThresholdConfig,
     TokenDropoutConfig,
     knobs_of,
     sections_of,
@@ -51,8 +52,10 @@ def canonical(config: ModelConfig) -> ModelConfig:
 
 
 def _only_own_sections(config: ModelConfig) -> ModelConfig:
-    """What the method does not read, at its defaults."""
+    """What the method does not read, at its defaults; no threshold holds nothing out."""
     default, own = ModelConfig(), sections_of(config.method)
+    if config.score.threshold.quantile is None:
+        config = replace(config, score=replace(config.score, threshold=ThresholdConfig()))
     others = {part.name: getattr(default, part.name) for part in fields(config) if part.name not in own}
     return replace(config, **others)
 

@@ -42,6 +42,7 @@ __all__ = [
     "Shape",
     "SubspaceConfig",
     "TailConfig",
+    "ThresholdConfig",
     "TokenDropoutConfig",
     "TrainConfig",
     "build_config",
@@ -220,6 +221,16 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, config=SECTION)
+class ThresholdConfig:
+    """A decision threshold on image scores, set on normal training images that are held out."""
+
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of normal images that shall pass: 0.95 lets one in twenty be called NG; null = no threshold."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of each category's training images that is held out for it, so not trained on."""
+
+
+@dataclass(frozen=True, config=SECTION)
 class ScoreConfig:
     """Scoring at inference; the same for every variant of a fair study."""
 
@@ -233,6 +244,8 @@ class ScoreConfig:
     """Image score = mean of this share of the highest pixels; 0 = the maximum."""
     mask_threshold: Literal["reference", "half"] = "reference"
     """Mask pixels count as defect where > 0 after resampling (reference), or > 0.5."""
+    threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
+    """OK or NG, in counts and F1."""
 
 
 @dataclass(frozen=True, config=SECTION)

@@ -18,10 +18,26 @@ PIXEL_METRICS: tuple[str, ...] = get_args(PixelMetric)
 METRICS: tuple[str, ...] = get_args(Metric)
 """Every metric of a detector; larger is better for all."""
 
+AUPIMO = "aupimo"
+"""Mean of the recall per anomalous image at very low false-positive rates; in the frame only."""
+
 STRATUM_METRICS = ("image_auroc", "pixel_ap", "aupro")
 """Those that are also measured for each stratum of defects."""
 
-MECHANISM_METRICS = ("token_distance_normal", "token_distance_defect", "token_distance_gap")
+DISTANCES = ("token_distance_normal", "token_distance_defect", "token_distance_gap")
+"""Mean token distances (1 - cosine); of the gap more is better."""
+
+COMPLETIONS = ("completion_horizontal", "completion_vertical", "completion_difference")
+"""How much of cut rows and columns is filled in on held-out normal images, and horizontal - vertical."""
+
+DEFECT_COMPLETIONS = (
+    "completion_defect_horizontal",
+    "completion_defect_vertical",
+    "completion_defect_difference",
+)
+"""The same at the tokens of defects, against the defects' own features."""
+
+MECHANISM_METRICS = (*DISTANCES, *COMPLETIONS, *DEFECT_COMPLETIONS)
 """What the model does to tokens: it has no better or worse, except for the gap (larger is better)."""
 
 METRIC_LABELS: Mapping[str, str] = {
@@ -33,9 +49,16 @@ METRIC_LABELS: Mapping[str, str] = {
     "pixel_f1max": "P-F1",
     "aupro": "AUPRO",
     "aupro_05": "AUPRO-5 %",
+    "aupimo": "AUPIMO",
     "token_distance_normal": "distance on normal tokens",
     "token_distance_defect": "distance on defect tokens",
     "token_distance_gap": "distance gap (defect − normal)",
+    "completion_horizontal": "rows filled in",
+    "completion_vertical": "columns filled in",
+    "completion_difference": "rows − columns",
+    "completion_defect_horizontal": "defects filled in along rows",
+    "completion_defect_vertical": "defects filled in along columns",
+    "completion_defect_difference": "defects: rows − columns",
 }
 """What tables call them; a study file may, too."""
 

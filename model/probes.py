@@ -108,7 +108,6 @@ def probe_masks(config: ProbeConfig, direction: Direction, image: int, grid: Gri
     return sample_mask(pattern, config.rate, config.repeats, grid, draw)
 
 
-@torch.no_grad()
 def completion(
     restorer: Restorer,
     batches: Iterable[tuple[Tensor, Tensor | None]],
@@ -125,6 +124,27 @@ def completion(
     ------
     ValueError: no images.
     """
+    sets = ((groups, None if counted is None else counted.unsqueeze(1)) for groups, counted in batches)
+    return {direction: found[0] for direction, found in completions(restorer, sets, config).items()}
+
+
+@torch.no_grad()
+def completions(
+    restorer: Restorer,
+    batches: Iterable[tuple[Tensor, Tensor | None]],
+    config: ProbeConfig | None = None,
+) -> dict[Direction, list[Completion]]:
+    """As :func:`completion`, for K sets of counted tokens at the cost of one.
+
+    Parameters
+    ----------
+    batches: group means [B, G, T, C], with bool [B, K, H, W] of the tokens that count, or None for one
+        set of all.
+
+    Raises
+    ------
+    ValueError: no images.
+    """
     config = config or ProbeConfig()
     parts: dict[Direction, list[Tensor]] = {direction: [] for direction in DIRECTIONS}
     done = 0
@@ -136,17 +156,22 @@ def completion(
         for direction in DIRECTIONS:
             images = range(done, done + len(groups))
             masks = torch.stack([probe_masks(config, direction, i, restorer.grid) for i in images])
-            sums = groups.new_zeros((len(groups), 4), dtype=torch.float64)
+            sets = 1 if counted is None else counted.shape[1]
+            sums = groups.new_zeros((len(groups), sets, 4), dtype=torch.float64)
             for mask in masks.unbind(1):  # one repeat, [B, H, W]
                 cut = _distance(restorer, targets, _cut(x, mask, restorer.prefix))
-                where = (mask if counted is None else mask & counted.cpu()).to(cut.device)
+                where = mask.unsqueeze(1) if counted is None else mask.unsqueeze(1) & counted.cpu()
+                where = where.to(cut.device)  # [B, K, H, W]
                 for column, d in enumerate((cut, full, blank, torch.ones_like(cut))):
-                    sums[:, column] += torch.where(where, d, 0).double().sum((1, 2))
+                    sums[..., column] += torch.where(where, d.unsqueeze(1), 0).double().sum((2, 3))
             parts[direction].append(sums.cpu())
         done += len(groups)
     if not done:
         raise ValueError("there are no images to probe")
-    return {direction: _completion(torch.cat(sums)) for direction, sums in parts.items()}
+    return {
+        direction: [_completion(of_set) for of_set in torch.cat(sums).unbind(1)]
+        for direction, sums in parts.items()
+    }
 
 
 def probe_values(found: dict[Direction, Completion], prefix: str = "completion") -> dict[str, float]:

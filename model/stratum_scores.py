@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import DivergedError
-from model.metric_names import MECHANISM_METRICS, STRATUM_METRICS
+from model.metric_names import DISTANCES, STRATUM_METRICS
 from model.metrics import AuproRecipe, Metrics, evaluate
 from model.regions import Regions, label_regions
 from model.strata import ALL, STRATA, Strata
@@ -80,7 +80,7 @@ def mechanism(
         own = strata.regions.of_pixel[stop[index] - len(y) : stop[index]]
         sums += np.bincount(own, weights=values[token_row[y], token_column[x]], minlength=len(sums))
 
-    of_normal, of_defect, gap = MECHANISM_METRICS
+    of_normal, of_defect, gap = DISTANCES
     result: list[Row] = []
     for stratum in (ALL, *STRATA):
         members = strata.members(stratum) & used[strata.regions.image]

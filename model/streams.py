@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-Stream = Literal["init", "data order", "bottleneck noise", "token dropout"]
+Stream = Literal["init", "data order", "bottleneck noise", "token dropout", "threshold holdout"]
 
 
 def derive_seed(seed: int, stream: str, index: int | str = 0) -> int:

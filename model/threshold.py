@@ -11,23 +11,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-import pydantic.dataclasses
-from pydantic import Field
 
-from model.config import SECTION
 from model.errors import DataError, DivergedError
-
-
-@pydantic.dataclasses.dataclass(frozen=True, config=SECTION)
-class ThresholdConfig:
-    """The decision threshold on image scores."""
-
-    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Share of normal images that shall pass: 0.95 lets one normal image in twenty be called NG."""
 
 
 @dataclass(frozen=True)

@@ -156,14 +156,14 @@ def fit(
             state.iteration = iteration + 1
             last = state.iteration == config.train.iterations
             if len(pending) >= FLUSH_EVERY or last:
-                state.history += _flush(pending)
+                state.history += _flush(pending, config)
                 on_step(state.iteration, config.train.iterations, state.history[-1].loss)
                 if should_stop() and not last:
                     _save(checkpoint, state, student, optimiser)
                     raise InterruptedRun(f"stopped by request at iteration {state.iteration}")
             every = config.train.checkpoint_every
             if checkpoint is not None and every and state.iteration % every == 0 and not last:
-                state.history += _flush(pending)
+                state.history += _flush(pending, config)
                 _save(checkpoint, state, student, optimiser)
     student.eval()
     student.set_progress(1.0)
@@ -223,7 +223,9 @@ def learned_strengths(student: Student) -> dict[str, float]:
     return values
 
 
-def _flush(pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]]) -> list[Step]:
+def _flush(
+    pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]], config: ModelConfig
+) -> list[Step]:
     steps = [Step(i, float(loss), lr, float(norm), knobs) for i, loss, lr, norm, knobs in pending]
     pending.clear()
     for step in steps:
@@ -231,9 +233,20 @@ def _flush(pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]]) -
             what = "loss" if not math.isfinite(step.loss) else "gradient"
             raise DivergedError(
                 f"the {what} became {step.loss if what == 'loss' else step.grad_norm} "
-                f"at iteration {step.iteration}"
+                f"at iteration {step.iteration}; {cure(config)}"
             )
     return steps
+
+
+def cure(config: ModelConfig) -> str:
+    """What to try where numbers stop being finite, most likely cause first."""
+    steps = []
+    if config.train.precision != "float32":
+        steps.append("train.precision: float32")
+    if config.decoder.attention == "linear" and config.decoder.attention_eps < 1e-6:
+        steps.append("decoder.attention_eps: 1e-6")  # linear attention divides by a sum that may vanish
+    steps.append(f"train.lr: {config.train.lr / 2:g}")
+    return f"try {', then '.join(steps)}"
 
 
 @contextlib.contextmanager

@@ -42,6 +42,7 @@ for command in (
     study_commands.dashboard,
     data_commands.encode,
     data_commands.evaluate,
+    data_commands.export,
     setup_commands.init,
     setup_commands.schema,
     setup_commands.doctor,

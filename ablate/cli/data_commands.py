@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.arguments import Cache, Device, Sets, Smoke, SpecFile, cache_dir, load_study, torch_device
+from ablate.cli.arguments import (
+    Cache,
+    Device,
+    Results,
+    Sets,
+    Smoke,
+    SpecFile,
+    Study,
+    cache_dir,
+    find_study,
+    load_study,
+    torch_device,
+)
 
 
 def encode(
@@ -51,6 +63,27 @@ def evaluate(
 
         write_text(out, tidy(frame, study.study, reference_checkpoint).to_csv(index=False))
         print(f"wrote {out}")
+
+
+def export(
+    study: Study,
+    variant: Annotated[str, typer.Argument(help="Whose trained model.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to.", show_default="VARIANT.onnx")
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="The format; there is no other yet.")] = True,  # noqa: ARG001
+    seed: Annotated[int | None, typer.Option(help="Of its runs.", show_default="the first")] = None,
+    category: Annotated[
+        str | None, typer.Option(help="Of models per category.", show_default="the first")
+    ] = None,
+    results: Results = Path("results"),
+) -> None:
+    """Write a variant's trained model as one ONNX graph: images in, maps and scores out."""
+    from ablate.running.exported import export_variant
+
+    path = out or Path(f"{variant}.onnx")
+    difference = export_variant(find_study(study, results), variant, path, seed=seed, category=category)
+    print(f"wrote {path}: onnxruntime reproduces torch to {difference:.1e}")
 
 
 def draw_stripes(

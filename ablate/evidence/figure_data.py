@@ -16,7 +16,7 @@ from ablate.evidence.differences import Difference
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS, Estimate
 from ablate.evidence.values import of_variant
-from model.metric_names import MECHANISM_METRICS
+from model.metric_names import DISTANCES
 
 # ---------------------------------------------------------------------------------- factors
 
@@ -185,10 +185,10 @@ class Mechanism:
 def mechanism(judgement: Judgement) -> list[Mechanism]:
     """Distances on normal and on defect tokens per variant and stratum, where they were measured."""
     frame = judgement.results.frame
-    rows = frame[frame["metric"].isin(MECHANISM_METRICS)].dropna(subset=["value"])
+    rows = frame[frame["metric"].isin(DISTANCES)].dropna(subset=["value"])
     found: list[Mechanism] = []
     for stratum in map(str, dict.fromkeys(rows["stratum"])):
-        means = [judgement.comparison(name, stratum=stratum).means for name in MECHANISM_METRICS]
+        means = [judgement.comparison(name, stratum=stratum).means for name in DISTANCES]
         for variant in judgement.results.variants:
             normal, defect, gap = (by_variant[variant].estimate for by_variant in means)
             if gap.n:

@@ -23,23 +23,27 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ablate.running.deciding import decision_rows, hold_out
 from ablate.running.folder import CHECKPOINT, HISTOGRAMS
 from ablate.running.reporter import HasRuns, Reporter
 from ablate.study.code import run_modules
 from ablate.study.plan import Run
+from model.aupimo import aupimo
 from model.code_identity import combined
+from model.completion_rows import completion_rows
 from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.images import open_image
 from model.data.samples import Sample
 from model.data.transforms import view_at_map_size
-from model.detector import fit_detector
+from model.detector import Detector, fit_detector
 from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun, StorageError
 from model.evaluation import Predictions
 from model.features import Features, encoder_id, open_features
 from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
+from model.metric_names import AUPIMO
 from model.metrics import AuproRecipe, evaluate
 from model.score_histograms import count_scores
 from model.stratum_scores import detection, mechanism
@@ -134,7 +138,11 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     times["data"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    train = [sample for category in run.categories for sample in dataset.train(category)]
+    train: list[Sample] = []
+    held: dict[str, list[Sample]] = {}
+    for category in run.categories:
+        kept_in, held[category] = hold_out(dataset.train(category), run.config.score, run.seed)
+        train += kept_in
     detector = fit_detector(
         run.config,
         material.features.shape,
@@ -158,6 +166,8 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         predictions = detector.predict(material.features, material.rows(samples))
         truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
         metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
+        metrics += _decisions(category, samples, material, detector, held[category], predictions)
+        metrics += completion_metrics(category, samples, material, detector, truth)
         scores.append(_score_frame(samples, dataset, predictions))
         # Rows of the histograms are the category's lines of scores.csv.
         counted = count_scores(predictions.maps, truth.masks, truth.regions, HISTOGRAM_BINS)
@@ -228,6 +238,8 @@ def metric_rows(
             annotated=part.annotated,
         )
         found = [("all", name, value, overall.reasons.get(name, "")) for name, value in overall.items()]
+        per_image = aupimo(maps, part.masks, part.labels)
+        found.append(("all", AUPIMO, per_image.mean, per_image.reason or ""))
         found += mechanism(predictions.distances[chosen], part.masks, part.strata, annotated=part.annotated)
         found += detection(
             maps, part.masks, part.labels, image_scores, part.strata, regions=part.regions, aupro=recipe
@@ -243,6 +255,53 @@ def metric_rows(
             }
             for stratum, metric, value, reason in found
         ]
+    return rows
+
+
+def _decisions(
+    category: str,
+    samples: Sequence[Sample],
+    material: Material,
+    detector: Detector,
+    held: Sequence[Sample],
+    predictions: Predictions,
+) -> list[dict[str, Any]]:
+    """What the threshold decides, per split; nothing where none is asked for."""
+    if not held:
+        return []
+    on_held = detector.predict(material.features, material.rows(held)).scores
+    splits = np.array([material.dataset.split_of(sample) for sample in samples])
+    labels = np.array([sample.label for sample in samples])
+    return [
+        {"category": category, "split": split, **row._asdict()}
+        for split in sorted(set(splits))
+        for row in decision_rows(
+            on_held,
+            predictions.scores[splits == split],
+            labels[splits == split],
+            detector.config.score,
+        )
+    ]
+
+
+def completion_metrics(
+    category: str,
+    samples: Sequence[Sample],
+    material: Material,
+    detector: Detector,
+    truth: GroundTruth,
+) -> list[dict[str, Any]]:
+    """How well the decoder fills in rows and columns, per split and stratum: rows of ``metrics.csv``."""
+    splits = np.array([material.dataset.split_of(sample) for sample in samples])
+    indices = material.rows(samples)
+    rows: list[dict[str, Any]] = []
+    for split in sorted(set(splits)):
+        chosen = np.flatnonzero(splits == split)
+        part = truth.select(chosen)
+        found = completion_rows(
+            detector.student, material.features, indices[torch.from_numpy(chosen)], part
+        )
+        rows += [{"category": category, "split": split, **row._asdict()} for row in found]
     return rows
 
 

@@ -11,7 +11,7 @@ from model.code_identity import ROOT, combined, modules_below
 from model.config import ModelConfig
 from model.encoders.build import entry_of
 
-COMPUTING = ("ablate.running.one_run",)
+COMPUTING = ("ablate.running.one_run", "ablate.running.deciding")
 """Where a run begins to compute. Named, not imported: planning needs no torch."""
 
 

@@ -82,6 +82,9 @@ class DataConfig:
     """Use at most this many training images per category (drawn by ``split_seed``)."""
     max_test: Positive | None = None
     """Use at most this many test images per category, label and defect type."""
+    contamination: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the training images of each category that are defects, moved there from the test images
+    (drawn by ``split_seed``, after ``max_train`` and ``max_test``) and taken for normal."""
     stripes: StripesConfig = field(default_factory=StripesConfig)
     """Parameters of the built-in dataset."""
 

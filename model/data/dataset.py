@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from model.data.config import DataConfig
@@ -82,7 +82,8 @@ def load_dataset(config: DataConfig, *, cache_dir: Path, progress: Progress | No
     root = reader.locate(config, cache_dir)
     samples = _ordered(reader.read(root, config), root)
     _require_both_parts(samples, root, config)
-    samples = _ordered(_subsampled(samples, config, root), root)
+    samples = _contaminated(_subsampled(samples, config, root), config, root)
+    samples = _ordered(samples, root)
     splits: dict[Sample, SplitName] = {
         sample: "train" if sample.split == "train" else "report" for sample in samples
     }
@@ -132,6 +133,24 @@ def _subsampled(samples: Sequence[Sample], config: DataConfig, root: Path) -> li
         for members in strata.values()
         for sample in subsample(members, limits[members[0].split], config.split_seed, root)
     ]
+
+
+def _contaminated(samples: Sequence[Sample], config: DataConfig, root: Path) -> list[Sample]:
+    """Defects moved from test to training, so that they are ``config.contamination`` of its images."""
+    moved: set[Sample] = set()
+    if config.contamination:
+        for category, members in grouped(samples, lambda s: s.category).items():
+            normal = sum(s.split == "train" for s in members)
+            wanted = max(round(normal * config.contamination / (1 - config.contamination)), 1)
+            defects = [s for s in members if s.split == "test" and s.label == 1]
+            if wanted >= len(defects):
+                raise DataError(
+                    f"data.contamination {config.contamination:g} needs {wanted} defects of '{category}' "
+                    f"for training, and there are {len(defects)}: none would be left to test on",
+                    hint="lower it, or data.max_train",
+                )
+            moved |= set(subsample(defects, wanted, config.split_seed, root))
+    return [replace(s, split="train") if s in moved else s for s in samples]
 
 
 def _mask_files(sample: Sample) -> list[Path]:

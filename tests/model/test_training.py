@@ -12,7 +12,7 @@ from model.errors import CheckpointError, DivergedError, InterruptedRun
 from model.priors.tail import tail_size
 from model.streams import generator
 from model.student import Student
-from model.training import Step, batches, fit, tail_knobs
+from model.training import Step, batches, cure, fit, tail_knobs
 from tests.model.tiny_model import RandomFeatures, tiny_config
 
 EVERYTHING = {
@@ -197,3 +197,9 @@ def test_half_precision_trains_close_to_single():
     _, half = train(tiny_config({"bottleneck.dropout": 0.0, "train.precision": "bfloat16"}))
     assert [s.loss for s in half] == pytest.approx([s.loss for s in single], rel=0.05)
     assert [s.loss for s in half] != [s.loss for s in single]
+
+
+def test_what_is_not_finite_comes_with_what_to_try():
+    assert cure(tiny_config()) == "try decoder.attention_eps: 1e-6, then train.lr: 0.001"
+    guarded = {"decoder.attention_eps": 1e-6, "train.precision": "bfloat16", "train.lr": 1e-3}
+    assert cure(tiny_config(guarded)) == "try train.precision: float32, then train.lr: 0.0005"

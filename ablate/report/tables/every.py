@@ -8,6 +8,7 @@ from ablate.report.tables.categories import category_table
 from ablate.report.tables.claims import claims_table
 from ablate.report.tables.differences import all_differences_table, difference_table
 from ablate.report.tables.main import main_table
+from ablate.report.tables.mechanism import mechanism_table
 from ablate.report.tables.strata import strata_table
 
 
@@ -22,4 +23,5 @@ def all_tables(judgement: Judgement) -> list[Table]:
     for metric in dict.fromkeys((results.primary, "image_auroc", "pixel_ap")):
         tables.append(strata_table(judgement, metric))
     tables.append(strata_table(judgement, "token_distance_gap", scale=1.0, decimals=3))
+    tables.append(mechanism_table(judgement))
     return [t for t in tables if t is not None and t.rows]

@@ -113,6 +113,14 @@ def test_metrics_cover_categories_splits_and_strata(finished: Path):
     assert not metrics.duplicated(["category", "split", "stratum", "metric"]).any()
 
 
+def test_the_decoders_completion_is_measured(finished: Path):
+    metrics = pd.read_csv(finished / "metrics.csv")
+    overall = metrics[(metrics.stratum == "all") & metrics.metric.str.startswith("completion")]
+    assert len(overall) == 2 * 2 * 6
+    known = overall[~overall.metric.str.endswith("difference")].value.dropna()
+    assert known.between(0, 1).all()
+
+
 def test_every_test_image_is_scored_once_and_no_training_image(finished: Path):
     scores = pd.read_csv(finished / "scores.csv")
     assert len(scores) == 2 * (4 + 6)
@@ -191,6 +199,21 @@ def test_a_reference_row_stops_when_asked(cache: Path, tmp_path: Path):
     run = make_run(method="subspace")
     with pytest.raises(InterruptedRun, match="after 0 of 12 images"):
         execute_run(run, tmp_path, Listener(cache, stop=True))
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_threshold_from_held_out_images_decides_on_every_test_image(cache: Path, tmp_path: Path):
+    score = {**CONFIG["score"], "threshold": {"quantile": 0.5, "holdout": 0.5}}
+    execute_run(make_run("none", method="subspace", score=score), tmp_path, Listener(cache))
+    metrics = pd.read_csv(tmp_path / "metrics.csv").query("stratum == 'all'")
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    for category in CATEGORIES:
+        found = metrics[metrics.category == category].set_index("metric").value
+        mine = scores[scores.category == category]
+        called = mine.score > found["threshold"]
+        assert found["true_ng"] == (called & (mine.label == 1)).sum()
+        assert found["false_ng"] + found["true_ok"] == 4
+        assert found["true_ng"] + found["false_ok"] == 6
 
 
 @pytest.mark.usefixtures("finished")

@@ -98,7 +98,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 
 def test_the_key_is_pinned() -> None:
-    assert key_of(ModelConfig()) == "0fb43dc0b54ac23fd995"
+    assert key_of(ModelConfig()) == "60b6ac5fdaaa11be7ae1"
     assert plan_of().runs[0].configuration == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",
@@ -133,6 +133,8 @@ OTHER_VALUES: dict[str, Any] = {
     "recentre.drop_prefix": {"recentre.mode": "both", "recentre.drop_prefix": True},
     "bottleneck.rank": {"bottleneck.rank": 64},
     "bottleneck.rank_lr": {"bottleneck.rank": 256, "bottleneck.rank_lr": 1e-3},
+    "score.threshold.quantile": {"score.threshold.quantile": 0.95},
+    "score.threshold.holdout": {"score.threshold.quantile": 0.95, "score.threshold.holdout": 0.5},
     "train.amsgrad": {"train.amsgrad": False},
     "knn.metric": {"method": "knn", "knn.metric": "euclidean"},
     "knn.subsample": {"method": "knn", "knn.subsample": "random"},

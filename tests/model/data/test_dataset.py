@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.data import hashing
-from model.data.config import DataConfig
+from model.data.config import DataConfig, StripesConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.samples import Sample
 from model.data.splits import halves, hold_out, ranked, subsample
@@ -245,3 +245,20 @@ def test_loading_imports_no_torch(root: Path, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_contamination_moves_defects_from_test_to_training(tmp_path):
+    stripes = StripesConfig(size=32, train=8, test_good=2, test_bad=6)
+    plain, mixed = (
+        load_dataset(
+            DataConfig(categories=("domain_a",), stripes=stripes, contamination=share), cache_dir=tmp_path
+        )
+        for share in (0.0, 0.2)
+    )
+    added = [s for s in mixed.train("domain_a") if s.label]
+    assert len(added) == 2 and len(mixed.train("domain_a")) == 10
+    assert not {s.image_path for s in added} & {s.image_path for s in mixed.test("domain_a")}
+    assert len(mixed.test("domain_a")) == len(plain.test("domain_a")) - 2
+    assert mixed.fingerprint_of(("domain_a",)) != plain.fingerprint_of(("domain_a",))
+    with pytest.raises(DataError, match="none would be left to test on"):
+        load_dataset(DataConfig(stripes=stripes, contamination=0.5), cache_dir=tmp_path)
