@@ -36,6 +36,7 @@ for command in (
     study_commands.logs,
     study_commands.report,
     study_commands.clean,
+    study_commands.repair,
     study_commands.dashboard,
     data_commands.encode,
     data_commands.evaluate,

@@ -224,6 +224,26 @@ def clean(
     print_litter(make_console(), litter, dry=not yes)
 
 
+def repair(study: Study, results: Results = Path("results")) -> None:
+    """Check every file of a study's finished runs; set damaged runs aside, for `resume` to compute."""
+    from ablate.running.folder import Workspace
+    from ablate.running.frame import FrameWriter
+    from ablate.running.manifest import set_aside_damaged
+    from ablate.running.recorded import load_plan
+
+    workspace = Workspace(_study_dir(study, results))
+    made = load_plan(workspace)
+    found = set_aside_damaged(workspace, [run.key for run in made.runs])
+    finished = sum(workspace.committed(run.key) for run in made.runs)
+    for line in found:
+        print(line)
+    if finished:
+        FrameWriter(workspace, made).write()
+    print(f"{finished} of {len(made.runs)} runs are finished and whole; runs.csv is remade from them")
+    if found:
+        print(f"continue with: ablate resume {workspace.study_dir}")
+
+
 def dashboard(study: Study, port: int = 8080, results: Results = Path("results")) -> None:
     """Open the study in optuna-dashboard (an optional extra)."""
     command = dashboard_command(find_study(study, results), port)
@@ -284,6 +304,7 @@ def _print_plan(
     from ablate.running.earlier import Earlier, with_accepted
     from ablate.running.earlier import accept_code as accepting
     from ablate.running.folder import Workspace
+    from ablate.running.manifest import cached
     from ablate.running.process import device_name
     from ablate.running.timings import Timings
     from ablate.study.plan import make_plan, plan_lines, total_seconds
@@ -295,7 +316,7 @@ def _print_plan(
     timings, name = Timings.read(results), device_name(device)
     lines = plan_lines(
         made,
-        cached=lambda key: place.committed(key) or place.found_elsewhere(key) is not None,
+        cached=lambda key: cached(place, key),
         seconds=lambda run: timings.estimate(run, device=name),
         why=Earlier(results).why,
     )

@@ -19,7 +19,7 @@ import pandas as pd
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.results import Results, RunState
 from ablate.running.folder import Workspace
-from ablate.running.frame import collect
+from ablate.running.frame import collect, frame_changed
 from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import WHOLE, reporting_split
 from ablate.running.status import status
@@ -98,6 +98,12 @@ def read_frame(workspace: Workspace, plan: StoredPlan | None = None) -> pd.DataF
     Names stay text, whatever they look like (a category may be called 001 or NA).
     Raises :class:`StorageError` if there is neither, or the file is not one of ours.
     """
+    if frame_changed(workspace.frame):
+        raise StorageError(
+            "changed since it was written; its numbers are not read",
+            where=str(workspace.frame),
+            hint=f"ablate repair {workspace.study_dir} remakes it from the runs",
+        )
     try:
         frame = pd.read_csv(workspace.frame, dtype=str, keep_default_na=False)
     except FileNotFoundError:

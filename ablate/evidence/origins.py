@@ -7,14 +7,29 @@ from typing import Any
 
 from ablate.running.earlier import accepted_runs
 from ablate.running.folder import Workspace
+from ablate.running.manifest import damage
 from model.files import read_json
 
 
 def origin_warnings(workspace: Workspace, keys: Iterable[str]) -> list[str]:
     """What the provenance of *all* these committed runs has to say against comparing them."""
     keys = tuple(dict.fromkeys(keys))
-    facts = [read_json(workspace.run_dir(key) / "provenance.json") or {} for key in keys]
-    return [*_devices(facts), *_codes(facts), *_accepted(workspace, set(keys))]
+    here = [key for key in keys if workspace.committed(key)]
+    damaged = {key: why for key in here if (why := damage(workspace.run_dir(key), key))}
+    sound = [key for key in keys if key not in damaged]
+    facts = [read_json(workspace.run_dir(key) / "provenance.json") or {} for key in sound]
+    found = [*_damaged(workspace, damaged), *_devices(facts), *_codes(facts)]
+    return [*found, *_accepted(workspace, set(keys))]
+
+
+def _damaged(workspace: Workspace, damaged: Mapping[str, str]) -> list[str]:
+    if not damaged:
+        return []
+    named = "; ".join(f"{key}: {why}" for key, why in list(damaged.items())[:3])
+    return [
+        f"{len(damaged)} finished runs are damaged and their folders are not read ({named}): "
+        f"ablate repair {workspace.study_dir} sets them aside to be computed again."
+    ]
 
 
 def _devices(all_facts: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.running.manifest import damage
 from ablate.study.claims import Claim
 
 
@@ -103,5 +104,6 @@ class Results:
         return any(r.variant == variant and r.state not in ("done", "failed") for r in self.runs)
 
     def run_folder(self, key: str) -> Path:
-        """Folder of a committed run."""
-        return self.folder / "runs" / key
+        """Folder of a committed run; if it is damaged, one that is not there."""
+        folder = self.folder / "runs" / key
+        return folder if damage(folder, key) is None else folder.with_name(f"damaged {key}")

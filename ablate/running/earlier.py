@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.running.folder import Workspace
+from ablate.running.manifest import cached, damage
 from ablate.study.code import run_modules
 from ablate.study.plan import Plan, Run
 from model.code_identity import changed
@@ -33,7 +34,7 @@ class Earlier:
         found: dict[str, list[tuple[Path, Mapping[str, Any]]]] = {}
         for path in sorted(self.root.glob("*/runs/*/provenance.json")):
             facts = read_json(path) or {}
-            if facts.get("configuration"):
+            if facts.get("configuration") and damage(path.parent, path.parent.name) is None:
                 found.setdefault(str(facts["configuration"]), []).append((path.parent, facts))
         return found
 
@@ -62,8 +63,7 @@ def accept_code(plan: Plan, root: Path, *, record: bool = True) -> Plan:
     workspace, earlier = Workspace(root / plan.spec.study), Earlier(root)
     accepted = accepted_runs(workspace.study_dir)
     for run in plan.runs:
-        known = workspace.committed(run.key) or workspace.found_elsewhere(run.key)
-        found = None if known else earlier.of(run)
+        found = None if cached(workspace, run.key) else earlier.of(run)
         if found:
             accepted[run.key] = {"run": found[0].name, "changed": list(found[1])}
     if accepted and record:
@@ -81,7 +81,7 @@ def _adopted(plan: Plan, workspace: Workspace, accepted: Mapping[str, Mapping[st
     instead: dict[str, str] = {}
     for key, found in accepted.items():
         old = str(found["run"])
-        if workspace.committed(old) or workspace.found_elsewhere(old):
+        if cached(workspace, old):
             instead[key] = old
     if not instead:
         return plan

@@ -12,6 +12,7 @@
         runs.csv                  tidy long frame of all committed runs, remade at will
         report/  logs/<key>.log
         .lock                     short critical sections (planning, taking runs)
+        .damaged/<key>.<n>/         committed runs whose files have changed: set aside, never read
         .attempts/<key>/          a run in the making; stable, so that its checkpoint is found again
         .workers/                 sessions (supervisors) and workers: live state for ``status``
 
@@ -139,10 +140,9 @@ class Workspace:
         """Whether the run is finished in this study."""
         return self.run_dir(key).is_dir()
 
-    def found_elsewhere(self, key: str) -> Path | None:
-        """The same run, committed by another study of this root; None if there is none."""
-        candidates = sorted(self.root.glob(f"*/runs/{key}"))
-        return next((path for path in candidates if path != self.run_dir(key)), None)
+    def elsewhere(self, key: str) -> list[Path]:
+        """Folders of the same run in other studies of this root, sound or not."""
+        return [path for path in sorted(self.root.glob(f"*/runs/{key}")) if path != self.run_dir(key)]
 
     def create(self) -> None:
         """Make the study's folders.

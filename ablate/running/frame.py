@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.running.folder import Workspace
 from ablate.running.locks import locked
+from ablate.running.manifest import damage
 from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import Score, read_scores
 from ablate.study.plan import PlanRow
 from model.errors import StorageError
-from model.files import storage_errors, write_text
+from model.files import read_json, storage_errors, write_bytes, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +32,8 @@ class FrameWriter:
         self.workspace = workspace
         self.plan = plan
         self._scores: dict[str, list[Score]] = {}
+        self.damaged: dict[str, str] = {}
+        """Committed runs that were left out, and why."""
 
     def frame(self) -> pd.DataFrame:
         """The tidy long frame: one row per cell, category, split, stratum and metric.
@@ -53,15 +58,42 @@ class FrameWriter:
         """Replace ``runs.csv`` in one step. Raises StorageError if the disk refuses."""
         # Under a lock, so that of two supervisors the one that has read more writes last.
         with locked(self.workspace.frame.with_name(".runs.csv.lock")):
-            write_text(self.workspace.frame, self.frame().to_csv(index=False))
+            content = self.frame().to_csv(index=False).encode()
+            remember_digest(self.workspace.frame, content)
+            write_bytes(self.workspace.frame, content)
 
     def _read(self, row: PlanRow) -> list[Score]:
         if row.key not in self._scores:
             if not self.workspace.committed(row.key):
                 return []
+            if why := damage(self.workspace.run_dir(row.key), row.key):
+                self.damaged[row.key] = why
+                return []
             with storage_errors(self.workspace.run_dir(row.key)):
                 self._scores[row.key] = list(read_scores(self.workspace.run_dir(row.key) / "metrics.csv"))
         return self._scores[row.key]
+
+
+def _digest_file(frame: Path) -> Path:
+    return frame.with_name(f".{frame.name}.digest.json")
+
+
+def remember_digest(frame: Path, content: bytes) -> None:
+    """Note what the frame is about to be; and what it was, for a crash before it is replaced."""
+    known = (read_json(_digest_file(frame)) or {}).get("sha256", [])
+    new = hashlib.sha256(content).hexdigest()
+    if not known or known[0] != new:
+        write_text(_digest_file(frame), json.dumps({"sha256": [new, *known[:1]]}))
+
+
+def frame_changed(frame: Path) -> bool:
+    """Whether someone has changed the frame since we wrote it; a published one, without a note, counts as
+    it is."""
+    known = (read_json(_digest_file(frame)) or {}).get("sha256", [])
+    try:
+        return bool(known) and hashlib.sha256(frame.read_bytes()).hexdigest() not in known
+    except OSError:
+        return False
 
 
 def collect(study_dir: Path, plan: StoredPlan | None = None) -> pd.DataFrame:
@@ -80,6 +112,8 @@ def refresh_frame(study_dir: Path) -> None:
     replace it: without a usable plan, in a published study without ``runs/``, on a read-only disk.
     """
     workspace = Workspace(study_dir)
+    if frame_changed(workspace.frame):
+        return  # its reader refuses it
     try:
         plan = load_plan(workspace)
         committed = {row.key for row in plan.rows if workspace.committed(row.key)}

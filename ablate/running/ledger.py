@@ -42,6 +42,7 @@ from ablate.running.files import clone_folder, move_into_place
 from ablate.running.folder import ATTEMPT, CHECKPOINT
 from ablate.running.journal import Journal, Scalar, Trials, categorical
 from ablate.running.locks import KernelLock, is_held, locked
+from ablate.running.manifest import damage, seal, set_aside, sound_elsewhere
 from ablate.running.recorded import StoredPlan
 from ablate.running.scores import summarise
 from ablate.running.session import WorkerId
@@ -197,8 +198,11 @@ class Ledger:
     def _settle(self, run: Run, trial: FrozenTrial) -> bool:
         """Complete ``trial`` from a folder that exists already, here or in another study."""
         attrs: dict[str, Any] = {}
+        folder = self.workspace.run_dir(run.key)
+        if self.workspace.committed(run.key) and damage(folder, run.key) is not None:
+            set_aside(self.workspace, run.key)
         if not self.workspace.committed(run.key):
-            source = self.workspace.found_elsewhere(run.key)
+            source = sound_elsewhere(self.workspace, run.key)
             if source is None:
                 return False
             attrs["reused_from"] = source.parent.parent.name
@@ -232,6 +236,8 @@ class Ledger:
         with storage_errors(folder):
             if attempt.fenced():
                 return False
+            run = attempt.run
+            seal(folder, run.key, code=run.code_digest, token=attempt.token, attempt=attempt.number)
             if not move_into_place(folder, self.workspace.run_dir(attempt.run.key)):
                 shutil.rmtree(folder, ignore_errors=True)
                 return False

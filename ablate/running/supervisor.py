@@ -28,6 +28,7 @@ from ablate.running.folder import Workspace
 from ablate.running.frame import FrameWriter
 from ablate.running.journal import Journal, quiet_optuna
 from ablate.running.ledger import Ledger
+from ablate.running.manifest import set_aside_damaged, sound_elsewhere
 from ablate.running.process import (
     Exit,
     death,
@@ -80,12 +81,15 @@ class Work:
     """How much of it can be done at a time: no more workers than that are started."""
     prepare: bool
     """Whether something has to be computed, hence prepared."""
+    notes: tuple[str, ...] = ()
+    """To be said before it begins."""
 
 
 def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Work:
     """The runs of a plan that are left, enqueued."""
     workspace, ledger = journal.workspace, Ledger(journal, plan.study)
     ledger.describe(plan)
+    damaged = set_aside_damaged(workspace, (run.key for run in plan.runs))
     ledger.plan(plan, retries=options.retries, retry_failed=options.retry_failed)
     todo = [run.key for run in plan.runs if not workspace.committed(run.key)]
     return Work(
@@ -93,7 +97,8 @@ def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Wor
         read=lambda: read_status(workspace, plan, ledger),
         committed=FrameWriter(workspace, plan).write,
         parallel=len(todo),
-        prepare=any(workspace.found_elsewhere(key) is None for key in todo),
+        prepare=any(sound_elsewhere(workspace, key) is None for key in todo),
+        notes=tuple(damaged),
     )
 
 
@@ -182,6 +187,8 @@ class Supervisor:
             with self._signals_caught():
                 state = self.work.read()
                 self._failed_before = failures(state)
+                for line in self.work.notes:
+                    self.view.say(line)
                 self.view.update(state)
                 self.work.committed()
                 if self.wanted and self.work.prepare and self.options.preparer:

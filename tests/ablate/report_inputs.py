@@ -18,6 +18,7 @@ from ablate.evidence.values import value_matrix
 from ablate.report.rendering import Cell, Table
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect
+from ablate.running.manifest import seal
 from ablate.running.recorded import StoredPlan, write_plan
 from ablate.study.claims import METRICS
 from ablate.study.plan import Sources, make_plan
@@ -182,6 +183,7 @@ def write_histories(folder: Path, made: Results, steps: int = 300) -> None:
                 "bias.lambda": 0.6 * i / steps if run.variant == made.variants[-1] else np.zeros(steps),
             }
         ).to_csv(path / "history.csv", index=False)
+        seal(path, run.key)
 
 
 def write_maps(folder: Path, made: Results, *, side: int = 64, per_category: int = 4) -> None:
@@ -225,6 +227,7 @@ def write_maps(folder: Path, made: Results, *, side: int = 64, per_category: int
             path=np.array(columns[0]), category=np.array(columns[1]), label=np.array(columns[2]),
             defect_type=np.array(columns[3]), score=np.array(columns[4]),
         )  # fmt: skip
+        seal(path, run.key)
 
 
 def with_runs(made: Results, folder: Path) -> Results:
@@ -283,6 +286,7 @@ def write_study(
         part[["category", "split", "stratum", "metric", "value"]].assign(reason="").to_csv(
             folder / "metrics.csv", index=False
         )
+        seal(folder, folder.name)
     collect(study_dir, plan).to_csv(workspace.frame, index=False)
     made = gather(study_dir)
     if pictures:

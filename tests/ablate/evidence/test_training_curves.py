@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.evidence.training_curves import training_curves
+from ablate.running.manifest import seal
 from tests.ablate.report_inputs import results
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def test_training_curves_average_runs_and_show_moving_knobs_only(tmp_path: Path)
             "x": [1] * 3,
         }
         pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+        seal(folder, folder.name)
     loss, q = training_curves(made)
     assert (loss.column, q.column) == ("loss", "tail.q")  # lr is no knob, x does not move
     (curve,) = loss.curves

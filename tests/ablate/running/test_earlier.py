@@ -10,6 +10,7 @@ from ablate.evidence.gather import gather
 from ablate.running.earlier import ACCEPTED, Earlier, accept_code, with_accepted
 from ablate.running.folder import Workspace
 from ablate.running.frame import refresh_frame
+from ablate.running.manifest import seal
 from ablate.running.recorded import StoredPlan, dump_run, write_plan, write_spec
 from ablate.study.code import run_modules
 from ablate.study.plan import Plan, make_plan
@@ -31,6 +32,7 @@ def computed_by_old_code(root: Path) -> Plan:
         modules = {**run_modules(run.config), "model.losses": "another digest"}
         facts = {**dump_run(run), "modules": modules, "code": {"commit": "abc", "dirty": False}}
         (folder / "provenance.json").write_text(json.dumps(facts))
+        seal(folder, run.key)
     return plan
 
 
@@ -74,6 +76,7 @@ def test_runs_of_uncommitted_or_several_codes_are_named(tmp_path: Path) -> None:
     path = workspace.run_dir(accepted.runs[1].key) / "provenance.json"
     code = {"commit": "def", "dirty": True, "diff": "1"}
     path.write_text(json.dumps({**json.loads(path.read_text()), "code": code}))
+    seal(path.parent, path.parent.name)
     warnings = " ".join(gather(workspace.study_dir).warnings)
     assert "1 of 2 runs were computed by code that is in no commit" in warnings
     assert "2 states of the code" in warnings

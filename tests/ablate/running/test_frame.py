@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ablate.evidence.gather import read_frame
 from ablate.running.attempt import Attempt
 from ablate.running.frame import FRAME_TAIL, FrameWriter, collect, refresh_frame
+from model.errors import StorageError
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import WORKER, finish, open_study, take
 
@@ -28,19 +30,31 @@ def test_the_frame_has_rows_for_every_cell(tmp_path: Path) -> None:
     assert workspace.frame.read_text().count("\n") == 9
 
 
-@pytest.mark.parametrize("damage", ["stale", "garbage", "gone"])
+@pytest.mark.parametrize("damage", ["stale", "gone"])
 def test_a_frame_that_was_left_behind_is_brought_up_to_date(tmp_path: Path, damage: str) -> None:
     workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(seeds=2))
     finish(ledger, take(ledger, stored))
     FrameWriter(workspace, stored).write()
-    if damage == "garbage":
-        workspace.frame.write_bytes(b"\xe6\x00 no table")
-    elif damage == "gone":
+    if damage == "gone":
         workspace.frame.unlink()
     finish(ledger, take(ledger, stored))
     refresh_frame(workspace.study_dir)
     assert workspace.frame.read_text() == collect(workspace.study_dir).to_csv(index=False)
     assert all(run.key in workspace.frame.read_text() for run in stored.runs)
+
+
+@pytest.mark.parametrize("content", [b"\xe6\x00 no table", b"", b"0.9"])
+def test_a_frame_that_someone_changed_is_refused(tmp_path: Path, content: bytes) -> None:
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan())
+    finish(ledger, take(ledger, stored))
+    FrameWriter(workspace, stored).write()
+    whole = workspace.frame.read_bytes()
+    workspace.frame.write_bytes(content if len(content) != 3 else whole.replace(b"0.", b"1.", 1))
+    refresh_frame(workspace.study_dir)
+    with pytest.raises(StorageError, match="changed since it was written"):
+        read_frame(workspace, stored)
+    FrameWriter(workspace, stored).write()
+    assert len(read_frame(workspace, stored)) == 4
 
 
 def test_a_published_frame_is_not_replaced_by_fewer_runs(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from ablate.running.folder import Workspace
 from ablate.running.frame import collect
 from ablate.running.ledger import Nothing
 from ablate.running.locks import locked
+from ablate.running.manifest import seal
 from ablate.running.recorded import StoredPlan, write_plan
 from ablate.running.session import WorkerId
 from ablate.running.status import status
@@ -154,6 +155,7 @@ def test_a_death_between_commit_and_record_loses_nothing(tmp_path: Path) -> None
     attempt = take(ledger, plan)
     compute(attempt)
     (attempt.attempt_dir / "checkpoint.pt").write_text("9")
+    seal(attempt.attempt_dir, attempt.run.key)
     assert move_into_place(attempt.attempt_dir, workspace.run_dir(attempt.run.key))
     attempt.lock.release()
     assert ledger.take(plan.runs, WorkerId("another", 1, 1)) is Nothing.DONE

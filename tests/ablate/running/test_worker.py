@@ -73,7 +73,7 @@ def test_a_committed_run_documents_itself(tmp_path: Path, monkeypatch: pytest.Mo
     assert worker.work(plan.runs, ledger) is Ending.DONE
     folder = worker.workspace.run_dir(plan.runs[0].key)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json", "metrics.csv", "provenance.json",
+        "config.json", "manifest.json", "metrics.csv", "provenance.json",
     ]  # fmt: skip
     text = (folder / "provenance.json").read_text()
     found = json.loads(text)
