@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from ablate.study.reading import load_spec
 from ablate.study.spec import StudySpec
+from model.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
     from ablate.running.progress import View
+    from ablate.running.server import Remote
     from ablate.running.session import RunOptions
     from ablate.running.supervisor import Result
 
@@ -89,9 +91,15 @@ def start(
     view: View | None,
     *,
     accept_code: bool = False,
+    remote: Remote | None = None,
 ) -> Result:
-    """As :func:`run_study`, with the options as the runner takes them."""
+    """As :func:`run_study`, with the options as the runner takes them.
+
+    ``remote``: the server that holds the claims. Raises ConfigError for a search, which has one machine.
+    """
     if spec.search:
+        if remote is not None:
+            raise ConfigError("a search runs on one machine", hint="leave --storage out")
         from ablate.running.search import run_search
 
         return run_search(spec, results, options, view=view)
@@ -103,6 +111,10 @@ def start(
 
     plan = make_plan(spec, cache_dir=cache_folder(options.cache_dir))
     plan = (accepting if accept_code else with_accepted)(plan, results)
+    if remote is not None:
+        from ablate.running.remote import run_planned
+
+        return run_planned(plan, results, options, remote, view=view)
     return supervisor.run_study(plan, results, options, view=view)
 
 

@@ -60,6 +60,24 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads per run.", show_default="cores / workers")
 ]
 
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://user@host/database that holds the claims, for several machines; "
+        "ABLATE_STORAGE does the same (and may hold a password).",
+    ),
+]
+SharedFolder = Annotated[
+    bool,
+    typer.Option(
+        "--shared-folder", help="All machines see --results; else results go through the --storage."
+    ),
+]
+Lease = Annotated[
+    float, typer.Option(min=1.0, help="Seconds until a silent machine's run is another's (--storage).")
+]
+
 Value = TypeVar("Value")
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

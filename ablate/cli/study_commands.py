@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,14 +16,17 @@ from ablate.cli.arguments import (
     Json,
     JsonLines,
     KeepGoing,
+    Lease,
     MaxPlan,
     MaxRuns,
     Results,
     Retries,
     RetryFailed,
     Sets,
+    SharedFolder,
     Smoke,
     SpecFile,
+    Storage,
     Study,
     Threads,
     Timeout,
@@ -34,9 +38,12 @@ from ablate.cli.arguments import (
     run_options,
     set_threads,
 )
+from ablate.cli.cluster_commands import joined_study
 
 if TYPE_CHECKING:
+    from ablate.running.server import Remote
     from ablate.running.session import RunOptions
+    from ablate.running.status import StudyStatus
     from ablate.study.spec import StudySpec
 
 
@@ -52,6 +59,9 @@ def run(
     keep_going: KeepGoing = True,
     smoke: Smoke = False,
     accept_code: AcceptCode = False,
+    storage: Storage = None,
+    shared_folder: SharedFolder = False,
+    lease: Lease = 60.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
     device: Device = "auto",
@@ -76,7 +86,8 @@ def run(
         cache_at = cache_dir(cache)
         _print_plan(study, results, cache_at, options.workers, as_json, accept_code, options.device)
         return
-    raise typer.Exit(_start(study, results, options, as_json, accept_code))
+    place = _remote(storage, shared_folder, lease)
+    raise typer.Exit(_start(study, results, options, as_json, accept_code, place))
 
 
 def resume(
@@ -142,18 +153,25 @@ def status(
     study: Study,
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking until nobody works on it.")] = False,
+    storage: Storage = None,
     results: Results = Path("results"),
 ) -> None:
-    """Say where a study stands, also while it is running."""
+    """Say where a study stands, also while it is running: its runs, and the workers of all machines."""
     from ablate.cli.printing import make_console, print_json, print_status, watched
+    from ablate.running.remote import read_shared
     from ablate.running.status import status as read_status
 
-    folder = _study_dir(study, results)
+    joined = joined_study(study, results, storage)
+    folder = None if joined else _study_dir(study, results)
+
+    def read() -> StudyStatus:
+        return read_shared(joined) if joined else read_status(folder or results)
+
     if as_json:
-        print_json(read_status(folder).as_dict())
+        print_json(read().as_dict())
         return
     console = make_console()
-    for state in watched(lambda: read_status(folder), console) if watch else [read_status(folder)]:
+    for state in watched(read, console) if watch else [read()]:
         print_status(console, state)
 
 
@@ -201,10 +219,15 @@ def logs(
         print_log_ends(make_console(), state, run_name, lines)
 
 
-def report(study: Study, results: Results = Path("results")) -> None:
-    """Remake tables, figures and the report from what has finished so far."""
+def report(study: Study, storage: Storage = None, results: Results = Path("results")) -> None:
+    """Remake tables, figures and the report from what has finished so far, on whatever machine."""
     from ablate.doors import make_report
 
+    joined = joined_study(study, results, storage)
+    if joined:
+        from ablate.running.cluster import fetch_results
+
+        fetch_results(joined)
     print(make_report(find_study(study, results)))
 
 
@@ -258,8 +281,21 @@ def _study_dir(study: str, results: Path) -> Path:
     return find_study(study, results)
 
 
+def _remote(storage: str | None, shared: bool, lease: float) -> Remote | None:
+    """The server that a run's options name; None: the study's own journal."""
+    from ablate.running.server import Remote, find_address
+
+    address = find_address(storage, arguments=sys.argv)
+    return None if address is None else Remote(address, shared, lease)
+
+
 def _start(
-    spec: StudySpec, results: Path, options: RunOptions, as_json: bool, accept_code: bool = False
+    spec: StudySpec,
+    results: Path,
+    options: RunOptions,
+    as_json: bool,
+    accept_code: bool = False,
+    remote: Remote | None = None,
 ) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import make_console, print_at_once
@@ -271,7 +307,9 @@ def _start(
 
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = start(spec, results, options, events or make_view(console), accept_code=accept_code)
+    result = start(
+        spec, results, options, events or make_view(console), accept_code=accept_code, remote=remote
+    )
 
     def say(line: str) -> None:
         if events:
