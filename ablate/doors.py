@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ablate.running.progress import View
     from ablate.running.server import Remote
     from ablate.running.session import RunOptions
+    from ablate.running.slurm import SlurmOptions
     from ablate.running.supervisor import Result
 
 RESULTS = Path("results")
@@ -92,11 +93,18 @@ def start(
     *,
     accept_code: bool = False,
     remote: Remote | None = None,
+    slurm: SlurmOptions | None = None,
 ) -> Result:
     """As :func:`run_study`, with the options as the runner takes them.
 
-    ``remote``: the server that holds the claims. Raises ConfigError for a search, which has one machine.
+    ``remote``: the server that holds the claims; ``slurm``: what starts the workers. Raises ConfigError
+    for a search, which has one machine, and for SLURM without a server.
     """
+    if slurm is not None and remote is None:
+        raise ConfigError(
+            "--slurm needs a server for the claims: file locks are not safe across a cluster's nodes",
+            hint="add --storage postgresql://user@host/database; docs/cluster.md says how to start one",
+        )
     if spec.search:
         if remote is not None:
             raise ConfigError("a search runs on one machine", hint="leave --storage out")
@@ -111,6 +119,11 @@ def start(
 
     plan = make_plan(spec, cache_dir=cache_folder(options.cache_dir))
     plan = (accepting if accept_code else with_accepted)(plan, results)
+    if slurm is not None and remote is not None:
+        from ablate.running.slurm import run_on_slurm
+
+        shown = view or supervisor.PlainView(supervisor.print_error)
+        return run_on_slurm(plan, results, remote, slurm, shown, retry=options.retry_failed)
     if remote is not None:
         from ablate.running.remote import run_planned
 

@@ -11,24 +11,31 @@ import typer
 
 from ablate.cli.arguments import (
     AcceptCode,
+    Account,
+    Array,
     Cache,
     Device,
+    Gres,
     Json,
     JsonLines,
     KeepGoing,
     Lease,
     MaxPlan,
     MaxRuns,
+    Memory,
+    Partition,
     Results,
     Retries,
     RetryFailed,
     Sets,
     SharedFolder,
+    Slurm,
     Smoke,
     SpecFile,
     Storage,
     Study,
     Threads,
+    Time,
     Timeout,
     Workers,
     cache_dir,
@@ -43,6 +50,7 @@ from ablate.cli.cluster_commands import joined_study
 if TYPE_CHECKING:
     from ablate.running.server import Remote
     from ablate.running.session import RunOptions
+    from ablate.running.slurm import SlurmOptions
     from ablate.running.status import StudyStatus
     from ablate.study.spec import StudySpec
 
@@ -62,6 +70,13 @@ def run(
     storage: Storage = None,
     shared_folder: SharedFolder = False,
     lease: Lease = 60.0,
+    slurm: Slurm = False,
+    array: Array = 1,
+    partition: Partition = None,
+    gres: Gres = None,
+    time: Time = None,
+    mem: Memory = None,
+    account: Account = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
     device: Device = "auto",
@@ -87,6 +102,11 @@ def run(
         _print_plan(study, results, cache_at, options.workers, as_json, accept_code, options.device)
         return
     place = _remote(storage, shared_folder, lease)
+    if slurm:
+        from ablate.running.slurm import SlurmOptions
+
+        asked = SlurmOptions(array, partition, gres, time, mem, account)
+        raise typer.Exit(_start(study, results, options, as_json, accept_code, place, asked))
     raise typer.Exit(_start(study, results, options, as_json, accept_code, place))
 
 
@@ -105,6 +125,7 @@ def resume(
     cache: Cache = None,
 ) -> None:
     """Go on with a study as it was started, overrides included."""
+    from ablate.running.server import Remote
     from ablate.study.reading import load_recorded
 
     folder = find_study(study, results)
@@ -119,7 +140,9 @@ def resume(
         device=device,
         cache=cache,
     )
-    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json))
+    joined = joined_study(study, results, None)
+    place = joined and Remote(joined.server.address, joined.shared, joined.timing.lease)
+    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json, remote=place))
 
 
 def plan(
@@ -296,6 +319,7 @@ def _start(
     as_json: bool,
     accept_code: bool = False,
     remote: Remote | None = None,
+    slurm: SlurmOptions | None = None,
 ) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import make_console, print_at_once
@@ -307,9 +331,8 @@ def _start(
 
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = start(
-        spec, results, options, events or make_view(console), accept_code=accept_code, remote=remote
-    )
+    view = events or make_view(console)
+    result = start(spec, results, options, view, accept_code=accept_code, remote=remote, slurm=slurm)
 
     def say(line: str) -> None:
         if events:
