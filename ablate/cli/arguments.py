@@ -81,7 +81,7 @@ Slurm = Annotated[bool, typer.Option("--slurm", help="Have a SLURM array work on
 Array = Annotated[int, typer.Option(min=1, metavar="N", help="SLURM: workers of the array.")]
 Partition = Annotated[str | None, typer.Option(help="SLURM: as sbatch's.")]
 Gres = Annotated[str | None, typer.Option(help="SLURM: as sbatch's, e.g. gpu:1.")]
-Time = Annotated[str | None, typer.Option(help="SLURM: limit of a worker, e.g. 4:00:00; it is requeued.")]
+Time = Annotated[str, typer.Option(help="SLURM: limit of a worker, e.g. 4:00:00; it is requeued.")]
 Memory = Annotated[str | None, typer.Option("--mem", help="SLURM: as sbatch's.")]
 Account = Annotated[str | None, typer.Option(help="SLURM: as sbatch's.")]
 

@@ -74,7 +74,7 @@ def run(
     array: Array = 1,
     partition: Partition = None,
     gres: Gres = None,
-    time: Time = None,
+    time: Time = "4:00:00",
     mem: Memory = None,
     account: Account = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
@@ -141,7 +141,7 @@ def resume(
         cache=cache,
     )
     joined = joined_study(study, results, None)
-    place = joined and Remote(joined.server.address, joined.shared, joined.timing.lease)
+    place = Remote(joined.server.address, joined.shared, joined.timing.lease) if joined else None
     raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json, remote=place))
 
 

@@ -54,7 +54,8 @@ class SlurmOptions:
     """Workers."""
     partition: str | None = None
     gres: str | None = None
-    time: str | None = None
+    time: str = "4:00:00"
+    """Limit of a task, which asks to be queued again shortly before it is over."""
     mem: str | None = None
     account: str | None = None
     warning: int = WARNING
@@ -115,7 +116,7 @@ def submit(joined: Joined, options: SlurmOptions, command: tuple[str, ...]) -> l
         job_name=f"ablate-{joined.plan.study}"[:60],
         array_parallelism=options.array,
         signal_delay_s=options.warning,
-        additional_parameters={"time": None, **options.parameters},
+        additional_parameters=options.parameters,
     )
     try:
         with executor.batch():
