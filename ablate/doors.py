@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 
 from ablate.study.reading import load_spec
 from ablate.study.spec import StudySpec
+from model.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
     from ablate.running.progress import View
+    from ablate.running.server import Remote
     from ablate.running.session import RunOptions
+    from ablate.running.slurm import SlurmOptions
     from ablate.running.supervisor import Result
+    from ablate.study.plan import Plan
 
 RESULTS = Path("results")
 """Where studies keep their results, below the working directory."""
@@ -91,31 +95,64 @@ def start(
     *,
     accept_code: bool = False,
     futility: bool = True,
+    remote: Remote | None = None,
+    slurm: SlurmOptions | None = None,
 ) -> Result:
     """As :func:`run_study`, with the options as the runner takes them.
 
     ``futility``: of a study with ``seeds: {start, max}``, give up claims that even luck would not decide.
+    ``remote``: the server that holds the queue; ``slurm``: what starts the workers. Raises ConfigError
+    for a search, which has one machine, and for SLURM without a server.
     """
+    if slurm is not None and remote is None:
+        raise ConfigError(
+            "--slurm needs a server for the queue: file locks are not safe across a cluster's nodes",
+            hint="add --storage postgresql://user@host/database; docs/cluster.md says how to start one",
+        )
     if spec.search:
+        if remote is not None:
+            raise ConfigError("a search runs on one machine", hint="leave --storage out")
         from ablate.running.search import run_search
 
         return run_search(spec, results, options, view=view)
     from ablate.running.earlier import accept_code as accepting
     from ablate.running.earlier import with_accepted
-
-    adopt = accepting if accept_code else with_accepted
-    if spec.max_seeds is not None and spec.claims:
-        from ablate.until_decided import run_until_decided
-
-        return run_until_decided(
-            spec, results, options, view, futility=futility, adopt=lambda plan: adopt(plan, results)
-        )
-    from ablate.running import supervisor
     from ablate.running.folder import cache_folder
     from ablate.study.plan import make_plan
 
-    plan = adopt(make_plan(spec, cache_dir=cache_folder(options.cache_dir)), results)
-    return supervisor.run_study(plan, results, options, view=view)
+    adopt = accepting if accept_code else with_accepted
+
+    def compute(plan: Plan, shown: View | None) -> Result:
+        return _compute(adopt(plan, results), results, options, shown, remote, slurm)
+
+    if spec.max_seeds is not None and spec.claims:
+        from ablate.until_decided import run_until_decided
+
+        return run_until_decided(spec, results, options, view, futility=futility, compute=compute)
+    return compute(make_plan(spec, cache_dir=cache_folder(options.cache_dir)), view)
+
+
+def _compute(
+    plan: Plan,
+    results: Path,
+    options: RunOptions,
+    view: View | None,
+    remote: Remote | None,
+    slurm: SlurmOptions | None,
+) -> Result:
+    """What is missing of a plan, on the engine that was asked for."""
+    from ablate.running import supervisor
+
+    if remote is None:
+        return supervisor.run_study(plan, results, options, view=view)
+    if slurm is not None:
+        from ablate.running.slurm import run_on_slurm
+
+        shown = view or supervisor.PlainView(supervisor.print_error)
+        return run_on_slurm(plan, results, remote, slurm, shown, retry=options.retry_failed)
+    from ablate.running.remote import run_planned
+
+    return run_planned(plan, results, options, remote, view=view)
 
 
 def gather(study: Path | str) -> Results:

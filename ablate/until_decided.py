@@ -65,14 +65,14 @@ def run_until_decided(
     *,
     futility: bool = True,
     sources: Sources | None = None,
-    adopt: Callable[[Plan], Plan] = lambda plan: plan,
+    compute: Callable[[Plan, View], Result] | None = None,
 ) -> Result:
     """Run a study of ``seeds: {start, max}``; returns and raises as :func:`supervisor.run_study`.
 
     Parameters
     ----------
     futility: give up claims that even a run of luck would not decide.
-    adopt: puts runs that were adopted on purpose in the place of new ones.
+    compute: runs what is missing of a plan; this machine's supervisor if not given.
     """
     assert spec.max_seeds is not None
     cache = cache_folder(options.cache_dir)
@@ -80,8 +80,12 @@ def run_until_decided(
     more: dict[int, tuple[str, ...]] = {}
     try:
         while True:
-            plan = adopt(make_plan(spec, cache_dir=cache, more=more, sources=sources))
-            result = supervisor.run_study(plan, results, options, view=shown)
+            plan = make_plan(spec, cache_dir=cache, more=more, sources=sources)
+            result = (
+                compute(plan, shown)
+                if compute
+                else supervisor.run_study(plan, results, options, view=shown)
+            )
             left = len(result.state.runs) - result.state.finished - len(result.state.failed)
             if result.stopped or left:
                 return result

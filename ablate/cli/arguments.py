@@ -60,6 +60,31 @@ Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads per run.", show_default="cores / workers")
 ]
 
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://user@host/database that holds the claims, for several machines; "
+        "ABLATE_STORAGE does the same (and may hold a password).",
+    ),
+]
+SharedFolder = Annotated[
+    bool,
+    typer.Option(
+        "--shared-folder", help="All machines see --results; else results go through the --storage."
+    ),
+]
+Lease = Annotated[
+    float, typer.Option(min=1.0, help="Seconds until a silent machine's run is another's (--storage).")
+]
+Slurm = Annotated[bool, typer.Option("--slurm", help="Have a SLURM array work on it (with --storage).")]
+Array = Annotated[int, typer.Option(min=1, metavar="N", help="SLURM: workers of the array.")]
+Partition = Annotated[str | None, typer.Option(help="SLURM: as sbatch's.")]
+Gres = Annotated[str | None, typer.Option(help="SLURM: as sbatch's, e.g. gpu:1.")]
+Time = Annotated[str, typer.Option(help="SLURM: limit of a worker, e.g. 4:00:00; it is requeued.")]
+Memory = Annotated[str | None, typer.Option("--mem", help="SLURM: as sbatch's.")]
+Account = Annotated[str | None, typer.Option(help="SLURM: as sbatch's.")]
+
 Value = TypeVar("Value")
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

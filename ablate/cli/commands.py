@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli import data_commands, setup_commands, study_commands
+from ablate.cli import cluster_commands, data_commands, setup_commands, study_commands
 from model import __version__
 from model.errors import UserError
 
@@ -29,6 +29,7 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, or draw the
 for command in (
     study_commands.run,
     study_commands.resume,
+    cluster_commands.worker,
     study_commands.plan,
     study_commands.show,
     study_commands.status,

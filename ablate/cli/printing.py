@@ -129,6 +129,11 @@ def print_status(console: Console, status: StudyStatus) -> None:
         )
     else:
         console.print("nobody is working on it")
+    for worker in status.live:
+        if worker.host:
+            job = f", job {worker.job}" if worker.job else ""
+            at = worker.label or "looking for a run"
+            console.print(f"  worker on {worker.host}, process {worker.pid}{job}: {at}", markup=False)
     notable = [run for run in status.runs if run.state not in ("done", "reused", "waiting")]
     if not notable:
         return

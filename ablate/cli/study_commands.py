@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,21 +11,31 @@ import typer
 
 from ablate.cli.arguments import (
     AcceptCode,
+    Account,
+    Array,
     Cache,
     Device,
+    Gres,
     Json,
     JsonLines,
     KeepGoing,
+    Lease,
     MaxPlan,
     MaxRuns,
+    Memory,
+    Partition,
     Results,
     Retries,
     RetryFailed,
     Sets,
+    SharedFolder,
+    Slurm,
     Smoke,
     SpecFile,
+    Storage,
     Study,
     Threads,
+    Time,
     Timeout,
     Workers,
     cache_dir,
@@ -34,9 +45,13 @@ from ablate.cli.arguments import (
     run_options,
     set_threads,
 )
+from ablate.cli.cluster_commands import joined_study
 
 if TYPE_CHECKING:
+    from ablate.running.server import Remote
     from ablate.running.session import RunOptions
+    from ablate.running.slurm import SlurmOptions
+    from ablate.running.status import StudyStatus
     from ablate.study.spec import StudySpec
 
 
@@ -61,6 +76,16 @@ def run(
     futility: Annotated[
         bool, typer.Option("--futility/--no-futility", help="Give up claims that luck would not decide.")
     ] = True,
+    storage: Storage = None,
+    shared_folder: SharedFolder = False,
+    lease: Lease = 60.0,
+    slurm: Slurm = False,
+    array: Array = 1,
+    partition: Partition = None,
+    gres: Gres = None,
+    time: Time = "4:00:00",
+    mem: Memory = None,
+    account: Account = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
     device: Device = "auto",
@@ -88,7 +113,13 @@ def run(
         cache_at = cache_dir(cache)
         _print_plan(study, results, cache_at, options.workers, as_json, accept_code, options.device)
         return
-    raise typer.Exit(_start(study, results, options, as_json, accept_code, futility))
+    place = _remote(storage, shared_folder, lease)
+    asked = None
+    if slurm:
+        from ablate.running.slurm import SlurmOptions
+
+        asked = SlurmOptions(array, partition, gres, time, mem, account)
+    raise typer.Exit(_start(study, results, options, as_json, accept_code, futility, place, asked))
 
 
 def resume(
@@ -106,6 +137,7 @@ def resume(
     cache: Cache = None,
 ) -> None:
     """Go on with a study as it was started, overrides included."""
+    from ablate.running.server import Remote
     from ablate.study.reading import load_recorded
 
     folder = find_study(study, results)
@@ -120,7 +152,9 @@ def resume(
         device=device,
         cache=cache,
     )
-    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json))
+    joined = joined_study(study, results, None)
+    place = Remote(joined.server.address, joined.shared, joined.timing.lease) if joined else None
+    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json, remote=place))
 
 
 def plan(
@@ -154,18 +188,25 @@ def status(
     study: Study,
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking until nobody works on it.")] = False,
+    storage: Storage = None,
     results: Results = Path("results"),
 ) -> None:
-    """Say where a study stands, also while it is running."""
+    """Say where a study stands, also while it is running: its runs, and the workers of all machines."""
     from ablate.cli.printing import make_console, print_json, print_status, watched
+    from ablate.running.remote import read_shared
     from ablate.running.status import status as read_status
 
-    folder = _study_dir(study, results)
+    joined = joined_study(study, results, storage)
+    folder = None if joined else _study_dir(study, results)
+
+    def read() -> StudyStatus:
+        return read_shared(joined) if joined else read_status(folder or results)
+
     if as_json:
-        print_json(read_status(folder).as_dict())
+        print_json(read().as_dict())
         return
     console = make_console()
-    for state in watched(lambda: read_status(folder), console) if watch else [read_status(folder)]:
+    for state in watched(read, console) if watch else [read()]:
         print_status(console, state)
 
 
@@ -213,10 +254,15 @@ def logs(
         print_log_ends(make_console(), state, run_name, lines)
 
 
-def report(study: Study, results: Results = Path("results")) -> None:
-    """Remake tables, figures and the report from what has finished so far."""
+def report(study: Study, storage: Storage = None, results: Results = Path("results")) -> None:
+    """Remake tables, figures and the report from what has finished so far, on whatever machine."""
     from ablate.doors import make_report
 
+    joined = joined_study(study, results, storage)
+    if joined:
+        from ablate.running.cluster import fetch_results
+
+        fetch_results(joined)
     print(make_report(find_study(study, results)))
 
 
@@ -314,6 +360,14 @@ def _study_dir(study: str, results: Path) -> Path:
     return find_study(study, results)
 
 
+def _remote(storage: str | None, shared: bool, lease: float) -> Remote | None:
+    """The server that a run's options name; None: the study's own journal."""
+    from ablate.running.server import Remote, find_address
+
+    address = find_address(storage, arguments=sys.argv)
+    return None if address is None else Remote(address, shared, lease)
+
+
 def _start(
     spec: StudySpec,
     results: Path,
@@ -321,6 +375,8 @@ def _start(
     as_json: bool,
     accept_code: bool = False,
     futility: bool = True,
+    remote: Remote | None = None,
+    slurm: SlurmOptions | None = None,
 ) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import make_console, print_at_once
@@ -330,8 +386,17 @@ def _start(
 
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    shown = events or make_view(console)
-    result = start(spec, results, options, shown, accept_code=accept_code, futility=futility)
+    view = events or make_view(console)
+    result = start(
+        spec,
+        results,
+        options,
+        view,
+        accept_code=accept_code,
+        futility=futility,
+        remote=remote,
+        slurm=slurm,
+    )
 
     def say(line: str) -> None:
         if events:

@@ -48,6 +48,11 @@ class Attempt:
         owner = read_json(self.attempt_dir / ATTEMPT) or {}
         return not self.lock.valid() or owner.get("token") != self.token
 
+    @property
+    def lost(self) -> bool:
+        """The same, as every engine's claims say it."""
+        return self.fenced()
+
     def _note(self, seconds: float) -> None:
         text = dumps({"token": self.token, "seconds": round(seconds, 3)})
         write_text(self.attempt_dir / ATTEMPT, text, durable=False)

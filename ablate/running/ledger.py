@@ -24,12 +24,10 @@ final table.
 from __future__ import annotations
 
 import contextlib
-import enum
 import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -43,6 +41,7 @@ from ablate.running.folder import ATTEMPT, CHECKPOINT
 from ablate.running.journal import Journal, Scalar, Trials, categorical
 from ablate.running.locks import KernelLock, is_held, locked
 from ablate.running.manifest import damage, seal, set_aside, sound_elsewhere
+from ablate.running.queue import Buried, Nothing
 from ablate.running.recorded import StoredPlan
 from ablate.running.scores import summarise
 from ablate.running.session import WorkerId
@@ -53,24 +52,6 @@ UNIFIED = "unified"
 """The parameter ``category`` of a model of all categories."""
 
 _UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
-
-
-class Nothing(enum.Enum):
-    """Why there is no run to take."""
-
-    DONE = "every run has an outcome"
-    BUSY = "the remaining runs are being computed by others"
-    LIMIT = "this session has started as many runs as it may"
-
-
-@dataclass(frozen=True)
-class Buried:
-    """The run that a dead worker left."""
-
-    key: str
-    label: str
-    retried: bool
-    """Whether it is in the queue again."""
 
 
 class Ledger:
@@ -104,7 +85,7 @@ class Ledger:
 
         A failed run is tried again only with ``retry_failed``. Idempotent, at any time, by anyone.
         """
-        choices = _choices(plan.runs)
+        choices = run_choices(plan.runs)
         with self.journal.critical():
             latest = self.latest()
             for run in plan.runs:
@@ -121,7 +102,7 @@ class Ledger:
         with self.journal.critical():
             attempt = self._due(run.key, self.latest().get(run.key), retries, retry_failed)
             if attempt:
-                self._add(run, _choices([run]), attempt)
+                self._add(run, run_choices([run]), attempt)
 
     def _due(self, key: str, trial: FrozenTrial | None, retries: int, retry_failed: bool) -> int:
         """Number of the attempt to enqueue; 0 if none is due."""
@@ -140,7 +121,7 @@ class Ledger:
         return 1 if retry_failed else 0
 
     def _add(self, run: Run, choices: Mapping[str, tuple[Scalar, ...]], attempt: int) -> None:
-        params = _params(run)
+        params = run_params(run)
         distributions = {name: CategoricalDistribution(choices[name]) for name in params}
         attributes = {"key": run.key, "attempt": attempt, "config": f"runs/{run.key}/config.json"}
         self.book.add(params, distributions, attributes)
@@ -226,6 +207,10 @@ class Ledger:
         return max_runs is None or started < max_runs
 
     # --- ends of an attempt ------------------------------------------------------------------
+
+    def beat(self, attempt: Attempt) -> bool:
+        """Whether the claim is lost. It needs no renewal: the kernel keeps it while its owner lives."""
+        return attempt.fenced()
 
     def commit(self, attempt: Attempt) -> bool:
         """Publish the attempt folder as the run's result and record it; False if we were fenced.
@@ -343,7 +328,7 @@ def _released_on_error(lock: KernelLock) -> Iterator[None]:
         raise
 
 
-def _params(run: Run) -> dict[str, Scalar]:
+def run_params(run: Run) -> dict[str, Scalar]:
     """A run as fixed Optuna parameters."""
     factors = {name: categorical(value) for name, value in run.factors.items()}
     return {
@@ -354,13 +339,13 @@ def _params(run: Run) -> dict[str, Scalar]:
     }
 
 
-def _choices(runs: Sequence[Run]) -> dict[str, tuple[Scalar, ...]]:
+def run_choices(runs: Sequence[Run]) -> dict[str, tuple[Scalar, ...]]:
     """The values each parameter takes over ``runs``, in order of appearance.
 
     Values are told apart by type too: Python holds 1, 1.0 and True for equal.
     """
     seen: dict[str, dict[tuple[type, Scalar], None]] = {}
     for run in runs:
-        for name, value in _params(run).items():
+        for name, value in run_params(run).items():
             seen.setdefault(name, {})[(type(value), value)] = None
     return {name: tuple(value for _, value in values) for name, values in seen.items()}

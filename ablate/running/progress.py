@@ -86,7 +86,7 @@ def summary(state: StudyStatus) -> str:
 def worker_line(worker: LiveWorker) -> str:
     """``directional, seed 1: 420/1000 loss 0.1234``."""
     steps = f"{worker.done}/{worker.total}" if worker.total else "starting"
-    return f"{worker.label}: {steps} {worker.note}".rstrip()
+    return f"{worker.label or 'between runs'}: {steps} {worker.note}".rstrip()
 
 
 def ending(run: RunStatus) -> str:

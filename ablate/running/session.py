@@ -59,6 +59,8 @@ class RunOptions:
     sources: str = SOURCES
     """``module:function`` from the cache folder to planning's :class:`~ablate.study.plan.Sources`, for a
     search, whose workers plan."""
+    storage: str | None = None
+    """Address, without password, of the server that holds the claims; None: the study's journal."""
     grace: float = 30.0
     """Seconds a run that ignores its timeout is given before its worker is killed."""
 
@@ -152,11 +154,11 @@ def live_sessions(workspace: Workspace) -> list[Session]:
 
 @contextlib.contextmanager
 def announced(
-    workspace: Workspace, session: Session, spec: StudySpec, plan: StoredPlan | None
+    workspace: Workspace, session: Session, spec: StudySpec | None, plan: StoredPlan | None
 ) -> Iterator[None]:
     """Hold the session's lock, having written spec and plan (and not over a plan that others run).
 
-    ``plan``: None if the one that is there stands.
+    ``spec``, ``plan``: None if what is there stands.
     """
     with locked(workspace.lock):
         for other in live_sessions(workspace):
@@ -167,7 +169,8 @@ def announced(
                     hint="wait for it, stop it, or give this study another name",
                 )
         # Nothing but a smoke test pins settings.
-        write_spec(workspace, spec)
+        if spec is not None:
+            write_spec(workspace, spec)
         if plan is not None:
             write_plan(workspace, plan)
         lock = open_session(workspace, session)

@@ -67,6 +67,10 @@ class LiveWorker:
     done: int
     total: int
     note: str
+    host: str = ""
+    """The machine, where there may be several."""
+    job: str = ""
+    """Of a scheduler."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +167,11 @@ def read_status(
         study=plan.study,
         cells=len(plan.rows),
         runs=runs,
-        live=tuple(_live_worker(state) for state in heard if state.get("label")),
+        live=tuple(live_worker(state) for state in heard if state.get("label")),
         sessions=tuple(session.pid for session in sessions),
         workers=workers,
         elapsed=None if started is None else time.time() - started,
-        eta=_eta(runs, workers) if runs or search is None else search.eta,
+        eta=time_left(runs, workers) if runs or search is None else search.eta,
         search=search,
     )
 
@@ -206,19 +210,21 @@ def _worker_files(workspace: Workspace, session: str) -> list[dict[str, Any]]:
     return sorted((state for state in states if state), key=lambda state: int(state["slot"]))
 
 
-def _live_worker(state: Mapping[str, Any]) -> LiveWorker:
+def live_worker(state: Mapping[str, Any], *, host: str = "", job: str = "") -> LiveWorker:
     return LiveWorker(
         slot=int(state["slot"]),
         pid=int(state["pid"]),
-        label=str(state["label"]),
-        seconds=_since(state),
+        label=str(state.get("label", "")),
+        seconds=since(state),
         done=int(state.get("done", 0)),
         total=int(state.get("total", 0)),
         note=str(state.get("note", "")),
+        host=host,
+        job=job,
     )
 
 
-def _since(state: Mapping[str, Any]) -> float | None:
+def since(state: Mapping[str, Any]) -> float | None:
     """Seconds a worker's run has taken so far, earlier attempts included."""
     started = state.get("started")
     if started is None:
@@ -234,7 +240,7 @@ def _run_status(
     if state != "running" or heard is None or heard.get("worker") != attrs.get("worker"):
         heard = {}
     seconds = {
-        "running": _since(heard),
+        "running": since(heard),
         "done": attrs.get("timings", {}).get("total"),
         "failed": attrs.get("seconds"),
     }.get(state)
@@ -265,7 +271,7 @@ def _state(workspace: Workspace, run: Run, trial: FrozenTrial | None) -> str:
     return "interrupted" if workspace.attempt_dir(run.key).exists() else "waiting"
 
 
-def _eta(runs: Iterable[RunStatus], workers: int) -> float | None:
+def time_left(runs: Iterable[RunStatus], workers: int) -> float | None:
     """Seconds to go: a run takes what runs took so far; one under way, what its progress says."""
     runs = list(runs)
     known = [run.seconds for run in runs if run.state == "done" and run.seconds is not None]

@@ -38,6 +38,7 @@ from ablate.running.process import (
     worker_environment,
 )
 from ablate.running.progress import PlainView, View, duration, settled
+from ablate.running.queue import Queue
 from ablate.running.recorded import StoredPlan
 from ablate.running.seal import seal
 from ablate.running.session import PREPARING, RunOptions, Session, WorkerId, announced, new_session
@@ -72,7 +73,7 @@ class Result:
 class Work:
     """What the workers of a session are to do, as their supervisor sees it."""
 
-    ledger: Ledger
+    ledger: Queue[Any]
     """Where a dead worker's run stands."""
     read: Callable[[], StudyStatus]
     """Asked several times a second."""

@@ -21,15 +21,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.running.attempt import Attempt, Kind, run_label
+from ablate.running.attempt import Kind, run_label
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal, quiet_optuna
-from ablate.running.ledger import Ledger, Nothing
+from ablate.running.ledger import Ledger
 from ablate.running.process import (
     Exit,
     default_device,
@@ -39,6 +39,7 @@ from ablate.running.process import (
     redirected,
 )
 from ablate.running.provenance import run_provenance, session_provenance
+from ablate.running.queue import Nothing, Queue, Taken
 from ablate.running.recorded import dump_run, load_plan
 from ablate.running.reporter import Executor, HasRuns, Preparer
 from ablate.running.scores import check_scores
@@ -98,6 +99,11 @@ class LiveFile:
         self._state: dict[str, Any] = {"worker": str(worker), "slot": slot, "pid": os.getpid()}
         self._said = -math.inf
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What it last said."""
+        return dict(self._state)
+
     def say(self, *, now: bool = False, **changes: Any) -> None:
         """Merge ``changes``; write them if it is time, or ``now``. A full disk is no reason to fail."""
         self._state.update(changes)
@@ -111,9 +117,18 @@ class LiveFile:
 class LiveReporter:
     """Reports to the worker's file, stops on request or when time is up."""
 
-    def __init__(self, live: LiveFile, stop: StopFlag, session: Session, *, timeout: float | None) -> None:
+    def __init__(
+        self,
+        live: LiveFile,
+        stop: StopFlag,
+        session: Session,
+        *,
+        timeout: float | None,
+        lost: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._live = live
         self._stop = stop
+        self._lost = lost
         self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self.cache = session.cache
         self.device = session.options.device or default_device()
@@ -129,7 +144,7 @@ class LiveReporter:
 
     def should_stop(self) -> bool:
         """See :class:`~ablate.running.reporter.Reporter`."""
-        return self._stop.raised or self.timed_out
+        return self._stop.raised or self.timed_out or self._lost()
 
 
 @dataclass(frozen=True)
@@ -174,12 +189,12 @@ class Worker:
 
     # --- the loop ----------------------------------------------------------------------------
 
-    def work(self, runs: Sequence[Run], ledger: Ledger) -> Ending:
+    def work(self, runs: Sequence[Run], ledger: Queue[Any]) -> Ending:
         """Take and compute until nothing is left. Raises UserError for what no run is to blame for."""
         executor = self.executor()
         while not self.stop.raised:
             taken = ledger.take(runs, self.id, max_runs=self.options.max_runs)
-            if isinstance(taken, Attempt):
+            if not isinstance(taken, Nothing):
                 ending = self.compute(taken, executor, ledger)
                 if ending is Ending.FAILED and self.options.fail_fast:
                     return Ending.DONE
@@ -191,13 +206,16 @@ class Worker:
                 return Ending.DONE
         return Ending.STOPPED
 
-    def compute(self, attempt: Attempt, executor: Executor, ledger: Ledger) -> Ending:
+    def compute(self, attempt: Taken, executor: Executor, ledger: Queue[Any]) -> Ending:
         """Make one attempt and record how it ended. Raises :class:`StorageError` if that is refused."""
         run = attempt.run
         clock = time.monotonic()
         label = run_label(run.variant, run.seed, run.category)
         self.live.say(key=run.key, label=label, started=time.time(), done=0, total=0, note="")
-        reporter = LiveReporter(self.live, self.stop, self.session, timeout=self.options.timeout)
+        limit = self.options.timeout
+        reporter = LiveReporter(
+            self.live, self.stop, self.session, timeout=limit, lost=lambda: attempt.lost
+        )
         try:
             with attempt.lock:
                 before = attempt.begin()
@@ -210,15 +228,15 @@ class Worker:
                 seconds = before + time.monotonic() - clock
                 attempt.suspend(seconds)
                 if outcome is INTERRUPTED:
-                    ledger.release(attempt)
-                    return Ending.STOPPED
+                    # Who has been overtaken, not stopped, goes on with the next run.
+                    return Ending.STOPPED if ledger.release(attempt) or self.stop.raised else Ending.DONE
                 ledger.fail(attempt, outcome.kind, outcome.reason, seconds)
                 return Ending.FAILED
         finally:
             self.live.say(now=True, key=None, label="", started=None)
 
     def _try(
-        self, attempt: Attempt, executor: Executor, reporter: LiveReporter, before: float
+        self, attempt: Taken, executor: Executor, reporter: LiveReporter, before: float
     ) -> Outcome | None:
         """Run the executor; None if it succeeded. Prints the traceback of what went wrong."""
         clock = time.monotonic()
@@ -236,7 +254,7 @@ class Worker:
             return classify(error)
         return None
 
-    def _document(self, attempt: Attempt, seconds: float) -> None:
+    def _document(self, attempt: Taken, seconds: float) -> None:
         """Write config.json and provenance.json into the attempt folder."""
         if self._shared is None:
             self._shared = session_provenance()  # after the executor's imports: it asks torch for the GPU
@@ -313,6 +331,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(worker: Worker) -> Ending:
+    if worker.options.storage is not None:
+        from ablate.running.remote import serve
+
+        return serve(worker)
     journal = Journal(worker.workspace)
     if worker.session.search:
         from ablate.running.searcher import Searcher

@@ -62,6 +62,15 @@ def quick(run: Run, folder: Path, reporter: Reporter) -> None:
     write_metrics(run, folder, value_of(run))
 
 
+def gated(run: Run, folder: Path, reporter: Reporter) -> None:
+    """Not done before the test opens the gate."""
+    while not Path(f"{os.environ['FAKE_LOG']}.gate").exists():
+        if reporter.should_stop():
+            raise InterruptedRun
+        time.sleep(STEP)
+    quick(run, folder, reporter)
+
+
 def fail(run: Run, folder: Path, reporter: Reporter) -> None:
     """Never works."""
     raise ValueError("no")
@@ -212,6 +221,20 @@ def make_fake_plan(
         ]
     )
     return make_plan(parse_spec(text, Path("study.yaml")), cache_dir=Path(), sources=SOURCES)
+
+
+def join(root: Path, executor: str, workers: int) -> None:
+    """``ablate worker`` for a study of fakes, on the server that the environment names."""
+    from ablate.running.remote import join as work
+    from ablate.running.server import find_address
+    from ablate.running.session import RunOptions
+
+    options = RunOptions(workers=workers, executor=f"tests.ablate.runner_fakes:{executor}", preparer=None)
+    address = find_address(None)
+    assert address is not None
+    result = work("study", root, options, address)
+    print("\n".join(result.lines), flush=True)
+    sys.exit(result.exit_code)
 
 
 if __name__ == "__main__":  # a supervisor in a process of its own, for tests that kill it

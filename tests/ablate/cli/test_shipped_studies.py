@@ -30,7 +30,7 @@ def test_reference_rows_stand_in_the_same_tables(tmp_path: Path):
     assert overall[overall.metric == "image_auroc"].value.between(0, 1).all()
     completion = overall[overall.metric == "completion_horizontal"].set_index("variant").value
     assert completion["subspace"].isna().all()
-    page = (folder / "report" / "index.html").read_text()
+    page = (folder / "report" / "report.html").read_text()
     assert all(method in page for method in methods)
 
 

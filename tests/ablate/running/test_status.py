@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.running.status import RunStatus, _eta, status
+from ablate.running.status import RunStatus, status, time_left
 from model.errors import StorageError
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import finish, open_study, take
@@ -50,9 +50,9 @@ def test_status_of_nothing_is_one_line(tmp_path: Path) -> None:
         status(tmp_path / "nothing")
 
 
-def test_eta_counts_what_is_left() -> None:
+def testtime_left_counts_what_is_left() -> None:
     def status_of(*runs: RunStatus, workers: int = 1) -> float | None:
-        return _eta(runs, workers)
+        return time_left(runs, workers)
 
     def one(state: str, **values: object) -> RunStatus:
         return RunStatus("k", "v", 0, None, state, **values)  # type: ignore[arg-type]

@@ -1,0 +1,113 @@
+"""Behavioural: workers as a SLURM array, on a real cluster of one node and a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ablate.cli.commands import main
+from ablate.running.cluster import Joined
+from ablate.running.remote import read_shared
+from ablate.running.server import STORAGE
+from ablate.running.slurm import SlurmOptions, submit
+from tests.ablate import runner_fakes as fakes
+from tests.ablate.running.postgresql import PostgresServer
+from tests.ablate.running.slurm_node import SlurmNode, missing
+from tests.ablate.running.studies import wait_for
+from tests.ablate.running.test_postgres import ROOT, plan_on, states
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[SlurmNode]:
+    if missing() or os.geteuid() != 0:
+        pytest.skip(f"no SLURM here ({', '.join(missing()) or 'not root'}): arrays are NOT TESTED")
+    pytest.importorskip("submitit")
+    folder = Path(tempfile.mkdtemp(prefix="ablate-slurm-"))
+    node = SlurmNode(folder / "cluster")
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def cluster(slurm: SlurmNode, fresh_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> SlurmNode:
+    for name, value in {**slurm.environment, STORAGE: fresh_server.url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+    return slurm
+
+
+def start(joined: Joined, root: Path, executor: str, **options: int | str) -> list[object]:
+    """An array whose workers compute fakes."""
+    code = (
+        "import sys; from pathlib import Path; from tests.ablate import runner_fakes; "
+        "runner_fakes.join(Path(sys.argv[1]), sys.argv[2], 1)"
+    )
+    command = (sys.executable, "-c", code, str(root), executor)
+    return submit(joined, SlurmOptions(**options), command)  # type: ignore[arg-type]
+
+
+def test_an_array_of_three_workers_finishes_a_study(
+    cluster: SlurmNode, fresh_server: PostgresServer, tmp_path: Path, log: Path
+) -> None:
+    joined = plan_on(fresh_server, tmp_path, fakes.make_fake_plan(seeds=6), shared=True)
+    start(joined, tmp_path, "gated", array=3)
+    wait_for(lambda: sum(worker.label != "" for worker in read_shared(joined).live) == 3)
+    jobs = {worker.job for worker in read_shared(joined).live}
+    assert len(jobs) == 3
+    assert len({job.partition("_")[0] for job in jobs}) == 1
+    Path(f"{log}.gate").touch()
+    wait_for(lambda: states(joined) == ["done"] * 6)
+    wait_for(lambda: not cluster.client("squeue", "-h"))
+    assert len(fakes.notes(log, "ran")) == 6
+
+
+def test_a_cancelled_task_does_not_end_the_study(
+    cluster: SlurmNode, fresh_server: PostgresServer, tmp_path: Path, log: Path
+) -> None:
+    plan = fakes.make_fake_plan(seeds=3)
+    joined = plan_on(fresh_server, tmp_path, plan, shared=True, lease=3.0)
+    start(joined, tmp_path, "gated", array=2)
+    wait_for(lambda: sum(worker.label != "" for worker in read_shared(joined).live) == 2)
+    victim = sorted(worker.job for worker in read_shared(joined).live)[0]
+    cluster.client("scancel", victim)
+    wait_for(lambda: cluster.client("squeue", "-h", "-r").count(b"\n") == 1)
+    Path(f"{log}.gate").touch()
+    wait_for(lambda: states(joined) == ["done"] * 3)
+    wait_for(lambda: not cluster.client("squeue", "-h"))
+
+
+def test_a_task_that_is_warned_puts_its_run_back_and_is_requeued(
+    cluster: SlurmNode, fresh_server: PostgresServer, tmp_path: Path, log: Path
+) -> None:
+    joined = plan_on(fresh_server, tmp_path, fakes.make_fake_plan(iterations=200), shared=True)
+    start(joined, tmp_path, "steps", array=1, time="10")
+    wait_for(lambda: len(fakes.notes(log, "step")) > 3)
+    (worker,) = read_shared(joined).live
+    cluster.client("scancel", "--signal=USR2", "--batch", worker.job)
+    cluster.client("scancel", "--signal=USR2", worker.job)
+    wait_for(lambda: states(joined) == ["done"])
+    steps = [int(step) for _, step in fakes.notes(log, "step")]
+    assert steps == list(range(200))
+    assert len(fakes.notes(log, "ran")) == 2
+
+
+def test_slurm_without_a_server_is_refused_with_the_way_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(STORAGE, raising=False)
+    with pytest.raises(SystemExit) as left:
+        main(["run", str(ROOT / "studies" / "quickstart.yaml"), "--slurm"])
+    assert left.value.code == 2
+    assert "--storage postgresql://" in capsys.readouterr().err
