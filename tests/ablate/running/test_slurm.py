@@ -95,7 +95,6 @@ def test_a_task_that_is_warned_puts_its_run_back_and_is_requeued(
     start(joined, tmp_path, "steps", array=1, time="10")
     wait_for(lambda: len(fakes.notes(log, "step")) > 3)
     (worker,) = read_shared(joined).live
-    cluster.client("scancel", "--signal=USR2", "--batch", worker.job)
     cluster.client("scancel", "--signal=USR2", worker.job)
     wait_for(lambda: states(joined) == ["done"])
     steps = [int(step) for _, step in fakes.notes(log, "step")]
