@@ -7,6 +7,7 @@ whose node is lost leaves a lease behind, which expires.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from ablate.running.cluster import Joined, fetch_results
 from ablate.running.frame import FrameWriter
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 LOOK_EVERY = 2.0
 """Seconds between looks at the study."""
+MOST_REQUEUES = 1000
+"""Times a task asks to be queued again."""
 WARNING = 120
 """Seconds before its time limit at which a task is told."""
 _ENDED = (
@@ -78,17 +83,26 @@ class Task:
 
     def __call__(self) -> int:
         """Work until nothing is left. The exit code is the worker's."""
-        self._process = subprocess.Popen(self.command)
-        return self._process.wait()
+        # SLURM signals every process of a task; only this one is to hear its warning.
+        self._process = subprocess.Popen(self.command, preexec_fn=_ignore_warning)
+        while (code := self._process.poll()) is None:  # wait() would lock out the signal's handler
+            time.sleep(0.2)
+        return code
 
     def checkpoint(self) -> DelayedSubmission:
         """SLURM has warned us: put the run back, and ask to be started again."""
         from submitit.helpers import DelayedSubmission
 
         if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait()
+            with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+                os.kill(self._process.pid, signal.SIGTERM)
+                while psutil.Process(self._process.pid).status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(0.1)
         return DelayedSubmission(Task(self.command))
+
+
+def _ignore_warning() -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def worker_command(joined: Joined) -> tuple[str, ...]:
@@ -111,7 +125,7 @@ def submit(joined: Joined, options: SlurmOptions, command: tuple[str, ...]) -> l
         ) from None
     if shutil.which("sbatch") is None:
         raise ConfigError("there is no sbatch here", hint="submit from a login node of the cluster")
-    executor = submitit.SlurmExecutor(folder=joined.workspace.logs / "slurm")
+    executor = submitit.SlurmExecutor(folder=joined.workspace.logs / "slurm", max_num_timeout=MOST_REQUEUES)
     executor.update_parameters(
         job_name=f"ablate-{joined.plan.study}"[:60],
         array_parallelism=options.array,

@@ -95,8 +95,10 @@ def test_a_task_that_is_warned_puts_its_run_back_and_is_requeued(
     start(joined, tmp_path, "steps", array=1, time="10")
     wait_for(lambda: len(fakes.notes(log, "step")) > 3)
     (worker,) = read_shared(joined).live
-    cluster.client("scancel", "--signal=USR2", "--batch", worker.job)
-    cluster.client("scancel", "--signal=USR2", worker.job)
+    cluster.client("scancel", "--signal=USR2", f"{worker.job}.0")
+    wait_for(lambda: states(joined) == ["waiting"])
+    wait_for(lambda: b"PENDING" in cluster.client("squeue", "-h", "-o", "%T"))
+    cluster.client("scontrol", "update", f"JobId={worker.job}", "StartTime=now")  # SLURM rests two minutes
     wait_for(lambda: states(joined) == ["done"])
     steps = [int(step) for _, step in fakes.notes(log, "step")]
     assert steps == list(range(200))
