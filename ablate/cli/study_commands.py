@@ -43,7 +43,6 @@ from ablate.cli.arguments import (
     find_study,
     load_study,
     run_options,
-    set_threads,
 )
 from ablate.cli.cluster_commands import joined_study
 
@@ -89,7 +88,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
     device: Device = "auto",
-    threads: Threads = None,
+    threads: Threads = 1,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
@@ -97,8 +96,7 @@ def run(
     if until_decided:
         count = len(load_study(spec, sets, echo=False).seeds)
         sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
-    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
-    set_threads(threads)
+    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -132,7 +130,6 @@ def resume(
     keep_going: KeepGoing = True,
     as_json: JsonLines = False,
     device: Device = "auto",
-    threads: Threads = None,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
@@ -141,7 +138,6 @@ def resume(
     from ablate.study.reading import load_recorded
 
     folder = find_study(study, results)
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -163,13 +159,14 @@ def plan(
     smoke: Smoke = False,
     as_json: Json = False,
     max_plan: MaxPlan = None,
+    threads: Threads = 1,
     accept_code: AcceptCode = False,
     workers: Annotated[int, typer.Option(min=1, help="Workers to estimate the time for.")] = 1,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
-    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
+    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
     _print_plan(study, results, cache_dir(cache), workers, as_json, accept_code)
 
 

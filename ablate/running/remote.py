@@ -116,6 +116,7 @@ def _work(joined: Joined, options: RunOptions, address: Address, view: View | No
         committed=lambda: None,
         parallel=left,
         prepare=left > 0,
+        threads=joined.plan.threads,
         notes=(f"working on {joined.plan.study} at {address.public}, results {_where(joined)}",),
     )
     with (

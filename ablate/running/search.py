@@ -130,6 +130,7 @@ def _searching(
         committed=committed,
         parallel=left,
         prepare=bool(left),
+        threads=definition.threads,
     )
 
 

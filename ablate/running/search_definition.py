@@ -15,7 +15,7 @@ from ablate.running.folder import Workspace
 from ablate.running.search_space import params_of, values_of
 from ablate.study.plan import Plan, Sources, make_plan
 from ablate.study.settings import unnest
-from ablate.study.spec import KeepConfig, ReportConfig, Row, SearchConfig, StudySpec
+from ablate.study.spec import Invocation, KeepConfig, ReportConfig, Row, SearchConfig, StudySpec
 from ablate.study.text import label
 from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig
@@ -38,6 +38,8 @@ class Definition:
     rows: tuple[Row, ...]
     """Rows of the final table besides the winner's; the baseline is among them."""
     search: SearchConfig
+    threads: int = 1
+    """CPU threads of a run."""
     schema: Literal[2] = 2
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -49,7 +51,15 @@ class Definition:
             raise ConfigError("the study has no search", where=str(spec.path))
         report = replace(spec.report, baseline=spec.baseline)
         return cls(
-            spec.study, spec.data, spec.base, spec.pinned, report, spec.keep, spec.rows(), spec.search
+            study=spec.study,
+            data=spec.data,
+            base=spec.base,
+            pinned=spec.pinned,
+            report=report,
+            keep=spec.keep,
+            rows=spec.rows(),
+            search=spec.search,
+            threads=spec.invocation.threads,
         )
 
     @cached_property
@@ -70,6 +80,7 @@ class Definition:
             path=Path(self.study) / "spec.yaml",
             text="",
             pinned=self.pinned,
+            invocation=Invocation(threads=self.threads),
         )
 
     @property

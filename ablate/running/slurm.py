@@ -108,7 +108,17 @@ def _ignore_warning() -> None:
 def worker_command(joined: Joined) -> tuple[str, ...]:
     """What a task runs, in the submitting process's Python."""
     root = str(joined.workspace.root.resolve())
-    return (sys.executable, "-m", "ablate", "worker", joined.plan.study, "--results", root)
+    return (
+        sys.executable,
+        "-m",
+        "ablate",
+        "worker",
+        joined.plan.study,
+        "--results",
+        root,
+        "--workers",
+        "1",
+    )
 
 
 def submit(joined: Joined, options: SlurmOptions, command: tuple[str, ...]) -> list[Any]:

@@ -46,6 +46,7 @@ from ablate.running.status import StudyStatus, read_status
 from ablate.study.plan import Plan
 from model.errors import StorageError, UserError
 from model.files import read_json
+from model.machine import available_cores
 
 TICK = 0.2
 """Seconds between looks at the workers."""
@@ -83,6 +84,8 @@ class Work:
     """How much of it can be done at a time: no more workers than that are started."""
     prepare: bool
     """Whether something has to be computed, hence prepared."""
+    threads: int = 1
+    """CPU threads that a run computes with; preparation takes all cores."""
     notes: tuple[str, ...] = ()
     """To be said before it begins."""
 
@@ -100,6 +103,7 @@ def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Wor
         committed=FrameWriter(workspace, plan).write,
         parallel=len(todo),
         prepare=any(sound_elsewhere(workspace, key) is None for key in todo),
+        threads=plan.threads,
         notes=tuple(damaged),
     )
 
@@ -250,7 +254,7 @@ class Supervisor:
             [str(self.workspace.study_dir), self.session.id, str(slot.number), str(slot.incarnation)],
             self._log(slot),
             worker_environment(
-                1 if preparing else self.wanted,
+                available_cores() if preparing else self.work.threads,
                 gpu=gpus[(slot.number - 1) % len(gpus)] if gpus else None,
             ),
         )

@@ -53,6 +53,8 @@ class Run:
     """Of the key, all but the code: equal for runs that only their code tells apart."""
     code_digest: str = ""
     """Of the code that the key holds."""
+    threads: int = 1
+    """CPU threads it computes with: the order of sums, hence the last bits, depend on them."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def make_plan(
                     aupro=spec.report.aupro,
                     data_fingerprint=contents[held],
                     encoder_fingerprint=encoders[config.encoder],
+                    threads=spec.invocation.threads,
                 )
                 code = sources.code(config)
                 key = run_key(configuration, code)
@@ -185,6 +188,7 @@ def make_plan(
                         keep_maps=spec.keep.maps,
                         configuration=configuration,
                         code_digest=code,
+                        threads=spec.invocation.threads,
                     )
     read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
     return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, read)
@@ -203,6 +207,7 @@ def configuration_key(
     aupro: str,
     data_fingerprint: str,
     encoder_fingerprint: str,
+    threads: int = 1,
 ) -> str:
     """20 hex digits that identify all that a run's result depends on, but for the code.
 
@@ -222,6 +227,8 @@ def configuration_key(
         "data": data_fingerprint,
         "encoder": encoder_fingerprint,
     }
+    if threads != 1:
+        content["threads"] = threads
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 

@@ -98,9 +98,10 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
         except ValueError as error:
             raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
     # What has been started was not too large for whoever started it.
-    return load_spec(
+    spec = load_spec(
         folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke, most_runs=sys.maxsize
     )
+    return replace(spec, invocation=invocation)
 
 
 def _text_of(path: Path) -> str:

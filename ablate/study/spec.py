@@ -207,6 +207,8 @@ class Invocation:
     """``--set`` arguments, as given."""
     smoke: bool = False
     """Made tiny by ``--smoke``."""
+    threads: Positive = 1
+    """CPU threads of a run, as ``--threads`` says."""
 
     def to_json(self) -> str:
         """The text of ``invocation.json``."""
@@ -267,7 +269,7 @@ class StudySpec:
     text: str
     """That file, verbatim: what was asked for beside it is in ``invocation``."""
     invocation: Invocation = field(default_factory=Invocation)
-    """Overrides and ``--smoke``, as given; text and invocation together are the study."""
+    """Overrides, ``--smoke`` and ``--threads``, as given; text and invocation together are the study."""
     applied: tuple[Override, ...] = ()
     """The overrides, resolved, for echoing."""
     max_seeds: int | None = None

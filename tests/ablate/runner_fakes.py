@@ -13,12 +13,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.running.recorded import StoredPlan
 from ablate.running.reporter import Reporter
 from ablate.study.plan import Plan, Run, Sources, make_plan
 from ablate.study.reading import parse_spec
+from ablate.study.spec import Invocation
 from model.errors import DataError, DivergedError, InterruptedRun
 
 STEP = 0.02
@@ -132,6 +134,11 @@ def _nan(run: Run, folder: Path, reporter: Reporter) -> None:
     write_metrics(run, folder, float("nan"))
 
 
+def _threads(run: Run, folder: Path, reporter: Reporter) -> None:
+    note("threads", os.environ["OMP_NUM_THREADS"])
+    write_metrics(run, folder, value_of(run))
+
+
 def _undefined(run: Run, folder: Path, reporter: Reporter) -> None:
     write_metrics(run, folder, float("nan"), "no defects")
 
@@ -159,6 +166,7 @@ BEHAVIOURS: dict[str, Callable[[Run, Path, Reporter], None]] = {
     "segfaults": _kill(signal.SIGSEGV, once=False),
     "stubborn": _stubborn,
     "nan": _nan,
+    "threads": _threads,
     "undefined": _undefined,
     "silent": _silent,
 }
@@ -200,10 +208,11 @@ def make_fake_plan(
     iterations: int = 10,
     extra: str = "",
     distinct: bool = True,
+    threads: int = 1,
 ) -> Plan:
     """A plan of one run per variant and seed, on categories a and b.
 
-    ``distinct``: give each variant another learning rate, hence keys of its own.
+    ``distinct``: give each variant another learning rate, hence keys of its own. ``threads``: of a run.
     """
     rows = [
         f"  {name}: {{train.lr: {0.001 * (1 + number * distinct):g}}}"
@@ -220,7 +229,9 @@ def make_fake_plan(
             extra,
         ]
     )
-    return make_plan(parse_spec(text, Path("study.yaml")), cache_dir=Path(), sources=SOURCES)
+    spec = parse_spec(text, Path("study.yaml"))
+    spec = replace(spec, invocation=Invocation(threads=threads))
+    return make_plan(spec, cache_dir=Path(), sources=SOURCES)
 
 
 def join(root: Path, executor: str, workers: int) -> None:

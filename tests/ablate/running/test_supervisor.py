@@ -153,6 +153,15 @@ def test_preparation_comes_first_and_only_if_there_is_something_to_do(tmp_path: 
     assert len(fakes.notes(log, "prepared")) == 1
 
 
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (2, 1), (2, 3)])
+def test_threads_follow_the_plan_not_the_workers(
+    tmp_path: Path, log: Path, workers: int, threads: int
+) -> None:
+    plan = fakes.make_fake_plan(("threads",), 2, threads=threads)
+    run_study(plan, tmp_path, options(workers=workers), view=progress.PlainView(lambda _: None))
+    assert fakes.notes(log, "threads") == [[str(threads)]] * 2
+
+
 def test_a_users_error_in_preparation_is_raised_here(tmp_path: Path, log: Path) -> None:
     with pytest.raises(DataError, match="the dataset is empty") as caught:
         run(tmp_path, preparer="tests.ablate.runner_fakes:bad_prepare")
