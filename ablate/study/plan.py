@@ -53,6 +53,8 @@ class Run:
     """Of the key, all but the code: equal for runs that only their code tells apart."""
     code_digest: str = ""
     """Of the code that the key holds."""
+    contents: str = ""
+    """Fingerprint of the data that the key stands for; empty where nobody has read them."""
     threads: int = 1
     """CPU threads it computes with: the order of sums, hence the last bits, depend on them."""
 
@@ -188,6 +190,7 @@ def make_plan(
                         keep_maps=spec.keep.maps,
                         configuration=configuration,
                         code_digest=code,
+                        contents=contents[held],
                         threads=spec.invocation.threads,
                     )
     read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()

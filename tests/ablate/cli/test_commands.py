@@ -103,7 +103,6 @@ def test_the_version_is_printed_without_a_command(capsys: pytest.CaptureFixture[
     ("command", "hint"),
     [
         ("run", "one per GPU, else per core"),
-        ("run", "1"),
         ("run", "per user"),
         ("logs", "list all"),
         ("init", "standard output"),

@@ -71,6 +71,7 @@ def test_per_category_runs_hold_one_category_each() -> None:
     plan = plan_of(STUDY, "data.setting=per_category")
     assert [row.category for row in plan.rows[:4]] == ["domain_a"] * 3 + ["domain_b"]
     assert {run.categories for run in plan.runs} == {(name,) for name in CATEGORIES}
+    assert {run.contents for run in plan.runs} == {f"contents of {name}" for name in CATEGORIES}
     assert len(plan.rows) == 2 * 3 * 3
 
 
