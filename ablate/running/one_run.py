@@ -151,6 +151,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         run.seed,
         device=device,
         checkpoint=attempt_dir / CHECKPOINT,
+        key=run.key,
         on_step=lambda done, total, loss: reporter.progress(done, total, f"loss {loss:.4f}"),
         should_stop=reporter.should_stop,
     )
