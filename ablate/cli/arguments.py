@@ -41,6 +41,9 @@ MaxPlan = Annotated[
 ]
 MaxRuns = Annotated[int | None, typer.Option(min=1, help="Start at most this many runs.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print progress as JSON, one object a line.")]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Lines that follow each other, as in a log, on a terminal too.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, or 1")
 ]
@@ -121,6 +124,18 @@ def load_study(
     if echo:
         print_overrides(make_console(), spec)
     return spec
+
+
+def check_weights(spec: StudySpec) -> list[str]:
+    """What the study's encoders lack on this machine and would download, before anything slow begins.
+
+    Raises :class:`~model.errors.CheckpointError` for a lack that would stop every run.
+    """
+    from model.encoders.build import entry_of
+
+    encoders = dict.fromkeys(spec.config(row.overrides).encoder for row in spec.rows())
+    found = (entry_of(encoder.name).missing_weights(encoder) for encoder in encoders)
+    return list(dict.fromkeys(lack for lack in found if lack))
 
 
 def seconds(text: str | None) -> float | None:

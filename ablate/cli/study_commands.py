@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from ablate.cli.arguments import (
     KeepGoing,
     MaxPlan,
     MaxRuns,
+    Plain,
     Results,
     Retries,
     RetryFailed,
@@ -27,6 +29,7 @@ from ablate.cli.arguments import (
     Timeout,
     Workers,
     cache_dir,
+    check_weights,
     dashboard_command,
     find_study,
     load_study,
@@ -52,13 +55,20 @@ def run(
     smoke: Smoke = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
+    plain: Plain = False,
     device: Device = "auto",
     threads: Threads = None,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
     """Run a study: what is missing of it; finished runs are never repeated."""
-    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
+    from ablate.cli.printing import busy, make_console, print_notes
+
+    with busy(None if as_json or dry_run else make_console(plain=plain), f"reading {spec}"):
+        study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
+        lacks = check_weights(study)
+    if not as_json:
+        print_notes(make_console(plain=plain), lacks)
     set_threads(threads)
     options = run_options(
         workers=workers,
@@ -73,7 +83,7 @@ def run(
     if dry_run:
         _print_plan(study, results, cache_dir(cache), options.workers, as_json, options.device)
         return
-    raise typer.Exit(_start(study, results, options, as_json))
+    raise typer.Exit(_start(study, results, options, as_json, plain))
 
 
 def resume(
@@ -85,6 +95,7 @@ def resume(
     retry_failed: RetryFailed = False,
     keep_going: KeepGoing = True,
     as_json: JsonLines = False,
+    plain: Plain = False,
     device: Device = "auto",
     threads: Threads = None,
     results: Results = Path("results"),
@@ -105,7 +116,7 @@ def resume(
         device=device,
         cache=cache,
     )
-    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json))
+    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json, plain))
 
 
 def plan(
@@ -119,7 +130,12 @@ def plan(
     cache: Cache = None,
 ) -> None:
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
+    from ablate.cli.printing import make_console, print_notes
+
     study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
+    lacks = check_weights(study)
+    if not as_json:
+        print_notes(make_console(), lacks)
     _print_plan(study, results, cache_dir(cache), workers, as_json)
 
 
@@ -234,18 +250,21 @@ def _study_dir(study: str, results: Path) -> Path:
     return find_study(study, results)
 
 
-def _start(spec: StudySpec, results: Path, options: RunOptions, as_json: bool) -> int:
+def _start(spec: StudySpec, results: Path, options: RunOptions, as_json: bool, plain: bool) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
-    from ablate.cli.printing import make_console, print_at_once
-    from ablate.doors import start
-    from ablate.evidence.gather import gather
-    from ablate.evidence.judgement import Judgement
-    from ablate.report.page import terminal_table, write_report
-    from ablate.running.progress import JsonView, make_view
+    from ablate.cli.printing import busy, make_console, print_at_once, print_ending
 
-    console = make_console()
+    console = make_console(plain=plain)
+    # Before anything slow is imported: something is to be seen at once.
+    with busy(None if as_json else console, f"starting {spec.study}"):
+        from ablate.running.progress import JsonView, make_view
+
     events = JsonView(print_at_once) if as_json else None
-    result = start(spec, results, options, events or make_view(console))
+    view = events or make_view(console, plain=plain)
+    with contextlib.closing(view):
+        from ablate.doors import start
+
+        result = start(spec, results, options, view)
 
     def say(line: str) -> None:
         if events:
@@ -257,11 +276,17 @@ def _start(spec: StudySpec, results: Path, options: RunOptions, as_json: bool) -
         say(line)
     interrupted = result.exit_code > 2
     if not interrupted and result.state.finished:
-        judgement = Judgement(gather(results / spec.study))
-        page = write_report(judgement)
-        if not events:
-            console.print(terminal_table(judgement))
-        say(f"report: {page}")
+        with busy(None if events else console, "judging the results and drawing the report"):
+            from ablate.evidence.gather import gather
+            from ablate.evidence.judgement import Judgement
+            from ablate.report.page import write_report
+
+            judgement = Judgement(gather(results / spec.study))
+            page = write_report(judgement)
+        if events:
+            say(f"report: {page}")
+        else:
+            print_ending(console, judgement, page)
     return result.exit_code
 
 
