@@ -42,6 +42,9 @@ MaxPlan = Annotated[
 ]
 MaxRuns = Annotated[int | None, typer.Option(min=1, help="Start at most this many runs.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print progress as JSON, one object a line.")]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Lines that follow each other, as in a log, on a terminal too.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, else per core")
 ]
@@ -154,6 +157,18 @@ def load_study(
     if echo:
         print_overrides(make_console(), spec)
     return replace(spec, invocation=replace(spec.invocation, threads=threads))
+
+
+def check_weights(spec: StudySpec) -> list[str]:
+    """What the study's encoders lack on this machine and would download, before anything slow begins.
+
+    Raises :class:`~model.errors.CheckpointError` for a lack that would stop every run.
+    """
+    from model.encoders.build import entry_of
+
+    encoders = dict.fromkeys(spec.config(row.overrides).encoder for row in spec.rows())
+    found = (entry_of(encoder.name).missing_weights(encoder) for encoder in encoders)
+    return list(dict.fromkeys(lack for lack in found if lack))
 
 
 def seconds(text: str | None) -> float | None:
@@ -283,3 +298,11 @@ def dashboard_command(study_dir: Path, port: int) -> list[str]:
             "optuna-dashboard is not installed", hint="install it with: pip install 'ablate[dashboard]'"
         )
     return [program, str(study_dir / "optuna.journal"), "--port", str(port)]
+
+
+def study_folder(study: str, results: Path) -> Path:
+    """The folder of a study whose journal is about to be read, without Optuna's remarks on it."""
+    from ablate.running.journal import quiet_optuna
+
+    quiet_optuna()
+    return find_study(study, results)
