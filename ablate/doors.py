@@ -17,11 +17,11 @@ from model.errors import ConfigError
 if TYPE_CHECKING:
     from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
+    from ablate.running.conclusion import Result
     from ablate.running.progress import View
     from ablate.running.server import Remote
     from ablate.running.session import RunOptions
     from ablate.running.slurm import SlurmOptions
-    from ablate.running.supervisor import Result
     from ablate.study.plan import Plan
 
 RESULTS = Path("results")

@@ -30,10 +30,14 @@ _BOOT = (
 )
 
 
-class Exit(enum.IntEnum):
-    """How a worker process says why it ended; anything else is a death."""
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that no process comes to by itself."""
 
-    DONE = 0
+
+class Exit(enum.IntEnum):
+    """How a worker process says why it ended; anything else is a death, 0 too: any library may exit so."""
+
+    DONE = 79
     """Nothing left to take."""
     RECYCLE = 80
     """A run failed and is recorded; a fresh process should go on: this one's memory or CUDA context

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ablate.running.cluster import Joined, fetch_results
+from ablate.running.conclusion import Result, conclude
 from ablate.running.frame import FrameWriter
 from ablate.running.mirror import mirror
 from ablate.running.progress import View, settled
 from ablate.running.remote import read_shared, start_planned
 from ablate.running.server import STORAGE, Remote
-from ablate.running.supervisor import Result, conclude
 from ablate.study.plan import Plan
 from model.errors import ConfigError, StorageError
 
