@@ -35,6 +35,7 @@ from ablate.running.process import (
     Exit,
     death,
     kill_group,
+    let_go,
     rebuild_error,
     start_worker,
     worker_environment,
@@ -67,7 +68,7 @@ class Work:
     read: Callable[[], StudyStatus]
     """Asked several times a second."""
     committed: Callable[[], None]
-    """Called after new results."""
+    """Called after new results, and before the last look."""
     parallel: int
     """How much of it can be done at a time: no more workers than that are started."""
     prepare: bool
@@ -271,6 +272,7 @@ class Supervisor:
             self._enforce_timeout(slot)
             return
         slot.process = None
+        let_go(process)
         code = process.returncode
         last_words = self._forget(slot)
         if code == Exit.USER:
@@ -337,7 +339,8 @@ class Supervisor:
         state = read_json(self.workspace.worker_file(str(self._id(slot)))) or {}
         if not state.get("key"):
             return
-        if time.time() - float(state["started"]) > self.options.timeout + self.options.grace:
+        # By the machine's monotonic clock: somebody may set the other one.
+        if time.monotonic() - float(state["clock"]) > self.options.timeout + self.options.grace:
             slot.verdict = ("timeout", f"killed: did not stop after {self.options.timeout:g} s (--timeout)")
             slot.process.kill()
 
@@ -348,6 +351,7 @@ class Supervisor:
             if slot.process is not None:
                 kill_group(slot.process)
                 slot.process.wait()
+                let_go(slot.process)
                 slot.process = None
                 self._forget(slot)
                 self._release(slot)
