@@ -121,7 +121,7 @@ class Ledger:
         kind = trial.user_attrs.get("kind")
         if kind == "died" and attempt <= retries:  # a supervisor died between burying and enqueueing
             return attempt + 1
-        if kind in ("lost", "withdrawn"):
+        if kind in ("lost", "withdrawn", "disk"):  # a disk is full today
             return attempt
         return 1 if retry_failed else 0
 
