@@ -47,7 +47,7 @@ from ablate.running.server import STORAGE, Address, Remote
 from ablate.running.session import RunOptions
 from ablate.study.plan import Run
 from benchmarks.scale import plan_of
-from model.errors import InterruptedRun
+from model.errors import InterruptedRun, UserError
 from model.files import write_text
 
 STEPS = 12
@@ -209,6 +209,7 @@ class Storm:
         self.log = root.parent / f"{root.name}.log"
         self.orders = Path(f"{self.log}.orders")
         self._until = Path(f"{self.log}.until")
+        self._said = root.parent / f"{root.name}.supervisor"
         self._torn: Counter[str] = Counter()
         """Keys whose work we have spoilt, and how often."""
         self.restart = restart
@@ -242,14 +243,14 @@ class Storm:
         plan = self.plan
         kills = [
             self._kill_worker,
-            self._kill_worker,
-            self._kill_worker,
-            self._order_checkpoint,
-            self._order_commit,
             self._order_commit,
             self._kill_supervisor,
+            self._order_checkpoint,
             self._kill_everything,
             self._kill_reader,
+            self._kill_worker,
+            self._order_commit,
+            self._kill_worker,
         ]
         blows: list[Callable[[], None]] = [kills[i % len(kills)] for i in range(plan.kills)]
         blows += [self._stop] * plan.stops + [self._tear] * plan.torn
@@ -363,7 +364,7 @@ class Storm:
 
     def _start(self) -> None:
         words = ["work", str(self.root), str(self.plan.runs), str(self.plan.workers)]
-        with (self.root.parent / f"{self.root.name}.supervisor").open("ab") as stream:
+        with self._said.open("ab") as stream:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.chaos", *words],
                 env=self.environment,
@@ -449,6 +450,8 @@ class Storm:
             wrong += [f"trial {trial.number} is {trial.state.name}" for trial in open_trials]
         if workspace.frame.read_bytes() != undisturbed(self.plan):
             wrong.append("runs.csv differs from the undisturbed study's")
+        said = self._said.read_text(errors="replace")
+        wrong += [f"a traceback: {part[:2000]}" for part in said.split("Traceback (most")[1:]]
         wrong += [f"process {pid} still works" for pid in self._workers()]
         clean(workspace.study_dir, dry=False, interrupted=True)
         left = [
@@ -536,7 +539,11 @@ def main() -> int:
     """Entry point."""
     if sys.argv[1:2] == ["work"]:
         root, runs, workers = sys.argv[2:]
-        return work(Path(root), int(runs), int(workers))
+        try:
+            return work(Path(root), int(runs), int(workers))
+        except UserError as error:
+            print(error, flush=True)
+            return 2
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for entry in dataclasses.fields(Plan):
         parser.add_argument(f"--{entry.name}", type=int, default=entry.default)
