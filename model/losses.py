@@ -94,12 +94,15 @@ class LooseLoss:
         beta: float,
         factor: float,
         background: float = 0.0,
+        weights: Callable[[Tensor], Tensor | None] | None = None,
     ) -> Tensor:
         """Scalar loss of G pairs of maps [B, C, H, W]; no gradient reaches ``en``.
 
         q, alpha, beta: the tail's current values, see :func:`model.priors.tail.tail_mask`.
         factor: on the gradient at tokens outside the tail (``form: gradient`` only).
         background: share of the mean over all tokens (``form: masked`` only).
+        weights: distances [B, H, W] of one group -> factors [B, H, W] on the gradient at its tokens, on
+            top of the tail's, or None for none.
         Raises ``ValueError`` if the numbers of encoder and decoder maps differ or are zero.
         """
         if len(en) != len(de) or not en:
@@ -110,5 +113,17 @@ class LooseLoss:
                 return torch.ones_like(d, dtype=torch.bool)
             return tail_mask(d, q, alpha, beta, self.config)
 
-        losses = [self._form(a.detach(), b, tail, factor, background) for a, b in zip(en, de, strict=True)]
+        losses = [
+            self._form(a.detach(), _weighted(a, b, weights), tail, factor, background)
+            for a, b in zip(en, de, strict=True)
+        ]
         return torch.stack(losses).mean()
+
+
+def _weighted(en: Tensor, de: Tensor, weights: Callable[[Tensor], Tensor | None] | None) -> Tensor:
+    """``de`` as it is, with factors on the gradient that it will receive."""
+    if weights is None:
+        return de
+    with torch.no_grad():
+        factors = weights(distance(en, de))
+    return de if factors is None else _ScaleGradient.apply(de, factors.unsqueeze(1).to(de.dtype))

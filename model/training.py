@@ -191,6 +191,7 @@ def train_step(
         beta=tail.beta,
         factor=tail.factor,
         background=tail.background,
+        weights=student.plugins.token_weights if student.plugins else None,
     )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()

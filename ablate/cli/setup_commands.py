@@ -67,6 +67,10 @@ def init(
 
 def schema(
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="MODULE", help="With a plug-in's settings.", show_default="none"),
+    ] = None,
 ) -> None:
     """Print the JSON schema of a spec, with which editors complete and check it.
 
@@ -76,7 +80,9 @@ def schema(
     import json
 
     from ablate.study.schema import MODELINE, study_schema
+    from model.plugins import load_plugins
 
+    load_plugins(plugins or (), Path())
     text = json.dumps(study_schema(), indent=1) + "\n"
     if out is None:
         print(text, end="")

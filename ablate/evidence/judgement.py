@@ -40,7 +40,7 @@ from ablate.evidence.stats import (
 )
 from ablate.evidence.values import SeedMeans, of_variant, seed_means, value_matrix
 from ablate.study.claims import Claim
-from model.metric_names import METRICS
+from model.metric_names import all_metrics
 
 __all__ = ["ClaimVerdict", "Comparison", "JudgedClaim", "Judgement", "VariantMean"]
 PLANTED = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -89,7 +89,7 @@ class Comparison:
             by_seed = seed_means(part)
             estimate = interval(by_seed.values, self.results.alpha)
             found[variant] = VariantMean(
-                estimate.within(0.0, 1.0) if self.metric in METRICS else estimate, by_seed
+                estimate.within(0.0, 1.0) if self.metric in all_metrics() else estimate, by_seed
             )
         return found
 
@@ -119,7 +119,7 @@ class Comparison:
         Simultaneous over the study's metrics: a table of them marks a variant by noise alone in at most
         alpha of all studies.
         """
-        columns = len(set(METRICS) & set(self.results.frame["metric"])) or 1
+        columns = len(set(all_metrics()) & set(self.results.frame["metric"])) or 1
         alpha = self.results.alpha / columns
         return frozenset(best_group(self.matrix, self.results.variants, self.category, alpha=alpha))
 

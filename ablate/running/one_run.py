@@ -45,6 +45,7 @@ from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
 from model.metric_names import AUPIMO
 from model.metrics import AuproRecipe, evaluate
+from model.plugged_metrics import plugged_rows
 from model.score_histograms import count_scores
 from model.stratum_scores import detection, mechanism
 from model.training import Step
@@ -165,7 +166,9 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         samples = dataset.test(category)
         predictions = detector.predict(material.features, material.rows(samples))
         truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
-        metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
+        metrics += metric_rows(
+            category, samples, dataset, predictions, truth, recipe=run.aupro, plugged=run.metrics
+        )
         metrics += _decisions(category, samples, material, detector, held[category], predictions)
         metrics += completion_metrics(category, samples, material, detector, truth)
         scores.append(_score_frame(samples, dataset, predictions))
@@ -203,7 +206,7 @@ def same_code(run: Run) -> Mapping[str, str]:
 
     Raises StorageError if they are not what its key stands for.
     """
-    modules = run_modules(run.config)
+    modules = run_modules(run.config, run.metrics)
     if combined(modules) != run.code_digest:
         raise StorageError(
             "the code is not that of the run's key: it was edited since the study was planned",
@@ -220,8 +223,12 @@ def metric_rows(
     truth: GroundTruth,
     *,
     recipe: AuproRecipe,
+    plugged: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Every metric of one category, per split and stratum: rows of ``metrics.csv``."""
+    """Every metric of one category, per split and stratum: rows of ``metrics.csv``.
+
+    ``plugged``: names of plug-ins' metrics. Raises DataError where one fails.
+    """
     rows: list[dict[str, Any]] = []
     splits = np.array([dataset.split_of(sample) for sample in samples])
     for split in sorted(set(splits)):
@@ -240,6 +247,7 @@ def metric_rows(
         found = [("all", name, value, overall.reasons.get(name, "")) for name, value in overall.items()]
         per_image = aupimo(maps, part.masks, part.labels)
         found.append(("all", AUPIMO, per_image.mean, per_image.reason or ""))
+        found += plugged_rows(plugged, maps, part.masks, part.labels, image_scores)
         found += mechanism(predictions.distances[chosen], part.masks, part.strata, annotated=part.annotated)
         found += detection(
             maps, part.masks, part.labels, image_scores, part.strata, regions=part.regions, aupro=recipe

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from pydantic import ConfigDict, TypeAdapter
 
 from ablate.running.folder import Workspace
+from ablate.running.recorded import load_own_plugins
 from ablate.running.search_space import params_of, values_of
 from ablate.study.plan import Plan, Sources, make_plan
 from ablate.study.settings import unnest
@@ -38,6 +39,8 @@ class Definition:
     rows: tuple[Row, ...]
     """Rows of the final table besides the winner's; the baseline is among them."""
     search: SearchConfig
+    metrics: tuple[str, ...] = ()
+    """Metrics of plug-ins, which its runs compute too."""
     schema: Literal[2] = 2
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -49,7 +52,15 @@ class Definition:
             raise ConfigError("the study has no search", where=str(spec.path))
         report = replace(spec.report, baseline=spec.baseline)
         return cls(
-            spec.study, spec.data, spec.base, spec.pinned, report, spec.keep, spec.rows(), spec.search
+            spec.study,
+            spec.data,
+            spec.base,
+            spec.pinned,
+            report,
+            spec.keep,
+            spec.rows(),
+            spec.search,
+            spec.metrics,
         )
 
     @cached_property
@@ -70,6 +81,7 @@ class Definition:
             path=Path(self.study) / "spec.yaml",
             text="",
             pinned=self.pinned,
+            metrics=self.metrics,
         )
 
     @property
@@ -107,7 +119,8 @@ def dump_space(definition: Definition) -> Any:
 
 
 def load_definition(workspace: Workspace) -> Definition:
-    """Read ``search.json``. Raises StorageError if it is missing or damaged."""
+    """Read ``search.json``, after its plug-ins. Raises StorageError if it is missing or damaged."""
+    load_own_plugins(workspace)
     try:
         return _DEFINITION.validate_json(workspace.search.read_bytes(), strict=True)
     except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ from ablate.report.tables.difference_columns import (
 )
 from ablate.report.tables.notes import common_notes
 from ablate.report.words import fixed, interval_text, metric_label, metric_level, plural, verdict_text
-from model.metric_names import METRICS
+from model.metric_names import all_metrics
 
 
 def difference_table(judgement: Judgement) -> Table:
@@ -56,7 +56,7 @@ def all_differences_table(judgement: Judgement) -> Table:
     Exploratory: only the primary metric is tested; a filled-in grid of p-values would invite fishing.
     """
     results = judgement.results
-    metrics = [m for m in METRICS if m in set(results.frame["metric"])]
+    metrics = [m for m in all_metrics() if m in set(results.frame["metric"])]
     by_metric = {m: judgement.comparison(m).differences for m in metrics}
     others = [v for v in results.variants if v != results.baseline]
     rows = [

@@ -13,13 +13,13 @@ from ablate.report.rendering import Cell, Column, Row, Table
 from ablate.report.tables.components import component_cells, components
 from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
 from ablate.report.tables.notes import Notes, bold_note, common_notes
-from ablate.report.words import TABLE_METRICS, count_text, fixed, metric_label, metric_level, spread_text
+from ablate.report.words import count_text, fixed, metric_label, metric_level, spread_text, table_metrics
 
 
 def main_table(judgement: Judgement) -> Table:
     """One row per variant, the seven metrics in the papers' order, percent, mean ± sd over seeds."""
     results = judgement.results
-    metrics = [m for m in TABLE_METRICS if m in set(results.frame["metric"])]
+    metrics = [m for m in table_metrics() if m in set(results.frame["metric"])]
     found = components(results)
     notes = Notes()
     rows: dict[str, list[Cell]] = {v: component_cells(found, v) for v in results.variants}

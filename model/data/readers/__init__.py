@@ -10,6 +10,7 @@ from model.data.readers.mvtec_ad2 import read_mvtec_ad2
 from model.data.readers.reader import Reader
 from model.data.readers.realiad import read_realiad
 from model.data.readers.stripes import locate_stripes, read_stripes
+from model.errors import ConfigError
 
 READERS: dict[str, Reader] = {
     reader.name: reader
@@ -67,4 +68,17 @@ READERS: dict[str, Reader] = {
 }
 """Layout name -> its reader; the names are those ``data.dataset`` accepts."""
 
-__all__ = ["READERS", "Reader"]
+
+def register_reader(reader: Reader) -> None:
+    """Make ``data.dataset: <its name>`` mean ``reader``, in this process.
+
+    Raises ConfigError if the name is taken.
+    """
+    if READERS.get(reader.name) is reader:
+        return
+    if reader.name in READERS:
+        raise ConfigError(f"a dataset layout named '{reader.name}' is registered already")
+    READERS[reader.name] = reader
+
+
+__all__ = ["READERS", "Reader", "register_reader"]
