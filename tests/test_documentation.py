@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 import ablate
 import model
 from model.config import ModelConfig
+from tests.shown_commands import mistake, shown_in_page, shown_in_shell
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -118,3 +119,39 @@ def test_docstrings_and_tables_are_rendered(site: Path) -> None:
     assert "====" not in reference
     assert reference.count(">Parameters:<") >= 5
     assert r"\|" not in (site / "studies.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "results/README.md"], ids=named)
+def test_every_command_shown_exists(path: Path) -> None:
+    shown = list(shown_in_page(path.read_text(encoding="utf-8")))
+    assert [said for said in map(mistake, shown) if said] == []
+
+
+def test_every_command_shown_by_the_program_exists() -> None:
+    """In docstrings, messages and hints, between backticks."""
+    shown = [
+        command
+        for package in ("ablate", "model")
+        for path in (ROOT / package).rglob("*.py")
+        for code in re.findall(r"`(ablate [^`{}]*)`", path.read_text(encoding="utf-8"))
+        for command in shown_in_shell(" ".join(code.split()))
+    ]
+    assert len(shown) > 5
+    assert [said for said in map(mistake, shown) if said] == []
+
+
+def test_wrong_commands_are_seen() -> None:
+    """The tests above can fail."""
+    page = (
+        "Do `ablate runn x.yaml`, or `X=1 ablate run x.yaml --wrokers\n2`.\n\n"
+        "    pip install . && ablate data chek x.yaml    what it does\n\n"
+        "```console\n$ ablate run x.yaml \\\n    --set a=b y.yaml\n```\n\n`ablate run --storage`\n"
+    )
+    said = [mistake(command) for command in shown_in_page(page)]
+    assert said == [
+        "no command runn in: ablate runn x.yaml",
+        "no option --wrokers in: ablate run x.yaml --wrokers 2",
+        "no command chek in: ablate data chek x.yaml",
+        "one argument too many, y.yaml, in: ablate run x.yaml --set a=b y.yaml",
+        None,
+    ]
