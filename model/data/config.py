@@ -10,7 +10,9 @@ from pydantic.dataclasses import dataclass
 
 from model.config import SECTION, Positive
 
-DatasetName = Literal["stripes", "mvtec", "mvtec_ad2", "loco", "btad", "realiad", "magnetic_tile", "folder"]
+DatasetName = Literal[
+    "stripes", "mvtec", "mvtec_ad2", "loco", "btad", "visa", "realiad", "magnetic_tile", "folder"
+]
 
 Images = Annotated[int, Field(gt=0, le=100_000)]
 """How many to draw."""
