@@ -248,24 +248,35 @@ def init_options(
     mask: str,
     bias: str,
     schedule: str,
+    from_data: Path | None = None,
+    cache: Path | None = None,
     **plain: Any,
 ) -> Options:
-    """Options of ``init``; lists are separated by commas.
+    """Options of ``init``; lists are separated by commas. ``from_data``: a folder to read the data's from.
 
     Raises
     ------
-    ConfigError: a list holds something that is not a number.
+    ConfigError: a list holds something that is not a number, or the data are described twice.
+    DataError: the folder has no layout that is known.
     """
     from ablate.cli.starter import Options
 
+    given: dict[str, Any] = {"categories": _items("categories", categories, str)}
+    if from_data is not None:
+        if categories or plain["root"] is not None or plain["dataset"] != "stripes":
+            raise ConfigError(
+                "--from-data finds out dataset, root and categories", hint="leave the options of these out"
+            )
+        from ablate.cli.found_data import found_options
+
+        given = found_options(from_data, cache_dir(cache))
     return Options(
-        categories=_items("categories", categories, str),
         q=_items("q", q, float),
         alpha=_items("alpha", alpha, float),
         mask=_items("mask", mask, str),
         bias=_items("bias", bias, float),
         schedule=_items("schedule", schedule, str),
-        **plain,
+        **{**plain, **given},
     )
 
 

@@ -24,6 +24,10 @@ def init(
     name: Annotated[str, typer.Argument(help="The study's name.")],
     dataset: Annotated[str, typer.Option(help="Layout of the dataset; stripes is built in.")] = "stripes",
     root: Annotated[str | None, typer.Option(help="Its folder; ${NAME} is kept as is.")] = None,
+    from_data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Recognise this folder's layout: dataset, root, categories."),
+    ] = None,
     categories: Annotated[str, typer.Option(metavar="A,B", help="Categories.", show_default="all")] = "",
     preset: Annotated[str, typer.Option(help="Starting point.")] = "dinomaly-base",
     q: Annotated[str, typer.Option(metavar="Q,Q", help="Prior B: tail fractions.")] = "",
@@ -38,6 +42,7 @@ def init(
     per_category: Annotated[bool, typer.Option("--per-category", help="One model per category.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    cache: Cache = None,
 ) -> None:
     """Write a commented study to start from."""
     from ablate.cli.starter import init_text
@@ -46,6 +51,8 @@ def init(
         name=name,
         dataset=dataset,
         root=root,
+        from_data=from_data,
+        cache=cache,
         categories=categories,
         preset=preset,
         q=q,

@@ -215,7 +215,7 @@ MISTAKES: list[tuple[str, str, str]] = [
      "(did you mean 'shape'?)"),
     # unknown names
     ("stripes", "strips", "s.yaml:2:17: data.dataset: 'strips' is not one of stripes, mvtec, mvtec_ad2, "
-     "loco, btad, realiad, magnetic_tile, folder (did you mean 'stripes'?)"),
+     "loco, btad, visa, realiad, magnetic_tile, folder (did you mean 'stripes'?)"),
     ("domain_c]", "domain_d]", "s.yaml:2:49: data.categories: stripes has no category 'domain_d' "
      "(did you mean 'domain_c'?)"),
     ("dinomaly-small", "dino", "s.yaml:3:16: base.preset: unknown preset 'dino' "
