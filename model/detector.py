@@ -79,6 +79,7 @@ def fit_detector(
     *,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
+    key: str = "",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Detector:
@@ -97,6 +98,7 @@ def fit_detector(
             seed,
             device=device,
             checkpoint=checkpoint,
+            key=key,
             on_step=on_step,
             should_stop=should_stop,
         )

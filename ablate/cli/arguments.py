@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -45,7 +46,7 @@ Plain = Annotated[
     bool, typer.Option("--plain", help="Lines that follow each other, as in a log, on a terminal too.")
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, or 1")
+    int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, else per core")
 ]
 Timeout = Annotated[
     str | None,
@@ -60,7 +61,7 @@ AcceptCode = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, or GPUs to share: cuda:0,1.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads per run.", show_default="cores / workers")
+    int, typer.Option(min=1, help="CPU threads per run; results of another number are another's runs.")
 ]
 
 Storage = Annotated[
@@ -141,8 +142,11 @@ def load_study(
     *,
     echo: bool = True,
     max_plan: int | None = None,
+    threads: int = 1,
 ) -> StudySpec:
     """The spec that a command's argument and its ``--set`` options mean; ``echo``: say what was set.
+
+    ``threads``: of each run.
 
     Raises :class:`ConfigError` for anything wrong with it.
     """
@@ -152,7 +156,7 @@ def load_study(
     spec = load_spec(path, tuple(sets or ()), smoke=smoke, most_runs=max_plan or MOST_RUNS)
     if echo:
         print_overrides(make_console(), spec)
-    return spec
+    return replace(spec, invocation=replace(spec.invocation, threads=threads))
 
 
 def check_weights(spec: StudySpec) -> list[str]:
@@ -199,31 +203,26 @@ def run_options(
     ------
     ConfigError: an option's value has the wrong form.
     """
+    from ablate.running.capacity import default_workers, visible_gpus
     from ablate.running.session import RunOptions
 
     found = re.fullmatch(r"auto|cpu|cuda(?::(\d+(?:,\d+)*))?|mps", device)
     if not found:
         raise ConfigError(f"--device: unknown device '{device}'", hint="auto, cpu, cuda or cuda:0,1")
-    gpus = tuple(found[1].split(",")) if found[1] else ()
+    kind = None if device == "auto" else device.partition(":")[0]
+    named = tuple(found[1].split(",")) if found[1] else ()
+    gpus = named or (visible_gpus() if kind in (None, "cuda") else ())
     return RunOptions(
-        workers=workers or max(len(gpus), 1),
+        workers=workers or default_workers(kind, gpus),
         max_runs=max_runs,
         timeout=seconds(timeout),
         retries=retries,
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         gpus=gpus,
-        device=None if device == "auto" else device.partition(":")[0],
+        device=kind,
         cache_dir=str(cache_dir(cache)),
     )
-
-
-def set_threads(threads: int | None) -> None:
-    """Hold each run to so many CPU threads; without a number, runs share the cores evenly."""
-    if threads is not None:
-        from ablate.running.process import allot_threads
-
-        allot_threads(os.environ, threads, override=True)
 
 
 def torch_device(device: str) -> str:

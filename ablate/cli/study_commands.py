@@ -44,7 +44,6 @@ from ablate.cli.arguments import (
     find_study,
     load_study,
     run_options,
-    set_threads,
 )
 from ablate.cli.cluster_commands import joined_study
 
@@ -90,7 +89,7 @@ def run(
     as_json: JsonLines = False,
     plain: Plain = False,
     device: Device = "auto",
-    threads: Threads = None,
+    threads: Threads = 1,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
@@ -101,11 +100,10 @@ def run(
         if until_decided:
             count = len(load_study(spec, sets, echo=False).seeds)
             sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
-        study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
+        study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
         lacks = check_weights(study)
     if not as_json:
         print_notes(make_console(plain=plain), lacks)
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -140,7 +138,6 @@ def resume(
     as_json: JsonLines = False,
     plain: Plain = False,
     device: Device = "auto",
-    threads: Threads = None,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
@@ -149,7 +146,6 @@ def resume(
     from ablate.study.reading import load_recorded
 
     folder = find_study(study, results)
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -171,6 +167,7 @@ def plan(
     smoke: Smoke = False,
     as_json: Json = False,
     max_plan: MaxPlan = None,
+    threads: Threads = 1,
     accept_code: AcceptCode = False,
     workers: Annotated[int, typer.Option(min=1, help="Workers to estimate the time for.")] = 1,
     results: Results = Path("results"),
@@ -179,7 +176,7 @@ def plan(
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
     from ablate.cli.printing import make_console, print_notes
 
-    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
+    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
     lacks = check_weights(study)
     if not as_json:
         print_notes(make_console(), lacks)

@@ -38,7 +38,7 @@ from model.data.samples import Sample
 from model.data.transforms import view_at_map_size
 from model.detector import Detector, fit_detector
 from model.encoders.build import describe, weights_fingerprint
-from model.errors import InterruptedRun, StorageError
+from model.errors import DataError, InterruptedRun, StorageError
 from model.evaluation import Predictions
 from model.features import Features, encoder_id, open_features
 from model.files import write_text
@@ -128,13 +128,13 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     ------
     DivergedError: NaN or infinity in training or scores.
     InterruptedRun: ``reporter.should_stop()``; the checkpoint is saved.
-    UserError: data, weights or disk.
+    UserError: data (also: changed since planning, at the start or meanwhile), weights or disk.
     """
     modules = same_code(run)
     times: dict[str, float] = {}
     started = time.perf_counter()
     device = torch.device(reporter.device)
-    dataset = load_dataset(run.data, cache_dir=reporter.cache)
+    dataset = same_data(run, reporter.cache)
     material = load_material(run.config, dataset, run.categories, reporter, verify=False)
     times["data"] = time.perf_counter() - started
 
@@ -152,6 +152,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         run.seed,
         device=device,
         checkpoint=attempt_dir / CHECKPOINT,
+        key=run.key,
         on_step=lambda done, total, loss: reporter.progress(done, total, f"loss {loss:.4f}"),
         should_stop=reporter.should_stop,
     )
@@ -198,6 +199,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         "timings": {name: round(value, 3) for name, value in times.items()},
     }
     write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))
+    same_data(run, reporter.cache)  # masks and images may have been read while they were being changed
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -213,6 +215,21 @@ def same_code(run: Run) -> Mapping[str, str]:
             hint="run the study again with --retry-failed",
         )
     return modules
+
+
+def same_data(run: Run, cache: Path) -> Dataset:
+    """The dataset of ``run``.
+
+    Raises DataError if it is not what the run's key stands for, or cannot be read.
+    """
+    dataset = load_dataset(run.data, cache_dir=cache)
+    if run.contents and dataset.fingerprint_of(run.categories) != run.contents:
+        raise DataError(
+            f"the data of {', '.join(run.categories)} have changed since the study was planned",
+            where=str(dataset.root),
+            hint="run the study again to plan with the changed, or restore them and add --retry-failed",
+        )
+    return dataset
 
 
 def metric_rows(

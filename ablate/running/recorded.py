@@ -55,6 +55,11 @@ class StoredPlan:
         return digest_of(dump_plan(self))
 
     @property
+    def threads(self) -> int:
+        """CPU threads that its runs compute with."""
+        return max((run.threads for run in self.runs), default=1)
+
+    @property
     def factors(self) -> tuple[str, ...]:
         """Dotted names of the factors, in order of appearance."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.factors))

@@ -27,6 +27,7 @@ from ablate.running.cluster import (
     plan_study,
     rows,
 )
+from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.frame import FrameWriter
 from ablate.running.journal import quiet_optuna
@@ -36,7 +37,7 @@ from ablate.running.recorded import StoredPlan, write_plan, write_spec
 from ablate.running.server import STORAGE, Address, Remote, find_address, open_server
 from ablate.running.session import PREPARING, RunOptions, announced, new_session
 from ablate.running.status import LiveWorker, RunStatus, StudyStatus, live_worker, since, time_left
-from ablate.running.supervisor import Result, Work, print_error, supervise
+from ablate.running.supervisor import Work, print_error, supervise
 from ablate.running.worker import Ending, Worker
 from ablate.study.code import run_codes
 from ablate.study.plan import Plan
@@ -116,6 +117,7 @@ def _work(joined: Joined, options: RunOptions, address: Address, view: View | No
         committed=lambda: None,
         parallel=left,
         prepare=left > 0,
+        threads=joined.plan.threads,
         notes=(f"working on {joined.plan.study} at {address.public}, results {_where(joined)}",),
     )
     with (

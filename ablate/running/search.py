@@ -24,6 +24,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal, Trials, quiet_optuna
 from ablate.running.ledger import Ledger
@@ -40,7 +41,7 @@ from ablate.running.search_definition import (
 from ablate.running.search_space import check_pruner
 from ablate.running.session import RunOptions, announced, new_session, write_session
 from ablate.running.status import open_configurations, proposed, read_searched, read_status
-from ablate.running.supervisor import Result, Work, planned_work, print_error, supervise
+from ablate.running.supervisor import Work, planned_work, print_error, supervise
 from ablate.study.plan import Run
 from ablate.study.spec import SearchConfig, StudySpec
 from model.errors import ConfigError, StorageError
@@ -130,6 +131,7 @@ def _searching(
         committed=committed,
         parallel=left,
         prepare=bool(left),
+        threads=definition.threads,
     )
 
 

@@ -16,7 +16,7 @@ from ablate.running.recorded import load_own_plugins
 from ablate.running.search_space import params_of, values_of
 from ablate.study.plan import Plan, Sources, make_plan
 from ablate.study.settings import unnest
-from ablate.study.spec import KeepConfig, ReportConfig, Row, SearchConfig, StudySpec
+from ablate.study.spec import Invocation, KeepConfig, ReportConfig, Row, SearchConfig, StudySpec
 from ablate.study.text import label
 from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig
@@ -41,6 +41,8 @@ class Definition:
     search: SearchConfig
     metrics: tuple[str, ...] = ()
     """Metrics of plug-ins, which its runs compute too."""
+    threads: int = 1
+    """CPU threads of a run."""
     schema: Literal[2] = 2
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -52,15 +54,16 @@ class Definition:
             raise ConfigError("the study has no search", where=str(spec.path))
         report = replace(spec.report, baseline=spec.baseline)
         return cls(
-            spec.study,
-            spec.data,
-            spec.base,
-            spec.pinned,
-            report,
-            spec.keep,
-            spec.rows(),
-            spec.search,
-            spec.metrics,
+            study=spec.study,
+            data=spec.data,
+            base=spec.base,
+            pinned=spec.pinned,
+            report=report,
+            keep=spec.keep,
+            rows=spec.rows(),
+            search=spec.search,
+            metrics=spec.metrics,
+            threads=spec.invocation.threads,
         )
 
     @cached_property
@@ -82,6 +85,7 @@ class Definition:
             text="",
             pinned=self.pinned,
             metrics=self.metrics,
+            invocation=Invocation(threads=self.threads),
         )
 
     @property

@@ -55,6 +55,10 @@ class Run:
     """Of the key, all but the code: equal for runs that only their code tells apart."""
     code_digest: str = ""
     """Of the code that the key holds."""
+    contents: str = ""
+    """Fingerprint of the data that the key stands for; empty where nobody has read them."""
+    threads: int = 1
+    """CPU threads it computes with: the order of sums, hence the last bits, depend on them."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ def make_plan(
                     data_fingerprint=contents[held],
                     encoder_fingerprint=encoders[config.encoder],
                     metrics=spec.metrics,
+                    threads=spec.invocation.threads,
                 )
                 code = sources.code(config, spec.metrics)
                 key = run_key(configuration, code)
@@ -189,6 +194,8 @@ def make_plan(
                         metrics=spec.metrics,
                         configuration=configuration,
                         code_digest=code,
+                        contents=contents[held],
+                        threads=spec.invocation.threads,
                     )
     read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
     return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, read)
@@ -208,6 +215,7 @@ def configuration_key(
     data_fingerprint: str,
     encoder_fingerprint: str,
     metrics: Sequence[str] = (),
+    threads: int = 1,
 ) -> str:
     """20 hex digits that identify all that a run's result depends on, but for the code.
 
@@ -228,6 +236,8 @@ def configuration_key(
         "encoder": encoder_fingerprint,
         **({"metrics": sorted(metrics)} if metrics else {}),
     }
+    if threads != 1:
+        content["threads"] = threads
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 

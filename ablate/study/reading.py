@@ -100,7 +100,7 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
             raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
     path = folder / SPEC_FILE
     # What has been started was not too large for whoever started it.
-    return parse_spec(
+    spec = parse_spec(
         _text_of(path),
         path,
         invocation.overrides,
@@ -109,6 +109,7 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
         most_runs=sys.maxsize,
         beside=Path(invocation.folder) if invocation.folder else None,
     )
+    return replace(spec, invocation=invocation)
 
 
 def _text_of(path: Path) -> str:

@@ -214,6 +214,8 @@ class Invocation:
     """The plug-ins that the file names: to be loaded before the plan is read."""
     folder: str | None = None
     """Where the file lay, and modules beside it; only with plug-ins."""
+    threads: Positive = 1
+    """CPU threads of a run, as ``--threads`` says."""
 
     def to_json(self) -> str:
         """The text of ``invocation.json``."""
@@ -277,7 +279,7 @@ class StudySpec:
     text: str
     """That file, verbatim: what was asked for beside it is in ``invocation``."""
     invocation: Invocation = field(default_factory=Invocation)
-    """Overrides and ``--smoke``, as given; text and invocation together are the study."""
+    """Overrides, ``--smoke`` and ``--threads``, as given; text and invocation together are the study."""
     applied: tuple[Override, ...] = ()
     """The overrides, resolved, for echoing."""
     max_seeds: int | None = None

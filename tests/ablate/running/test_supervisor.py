@@ -22,11 +22,12 @@ from rich.console import Console
 
 from ablate.running import progress
 from ablate.running.clean import clean
+from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.locks import locked
 from ablate.running.session import RunOptions, new_session, open_session
 from ablate.running.status import status
-from ablate.running.supervisor import Result, run_study
+from ablate.running.supervisor import run_study
 from model.errors import DataError, StorageError, UserError
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import PATIENCE, open_ledger, wait_for
@@ -153,6 +154,15 @@ def test_preparation_comes_first_and_only_if_there_is_something_to_do(tmp_path: 
     assert len(fakes.notes(log, "prepared")) == 1
 
 
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (2, 1), (2, 3)])
+def test_threads_follow_the_plan_not_the_workers(
+    tmp_path: Path, log: Path, workers: int, threads: int
+) -> None:
+    plan = fakes.make_fake_plan(("threads",), 2, threads=threads)
+    run_study(plan, tmp_path, options(workers=workers), view=progress.PlainView(lambda _: None))
+    assert fakes.notes(log, "threads") == [[str(threads)]] * 2
+
+
 def test_a_users_error_in_preparation_is_raised_here(tmp_path: Path, log: Path) -> None:
     with pytest.raises(DataError, match="the dataset is empty") as caught:
         run(tmp_path, preparer="tests.ablate.runner_fakes:bad_prepare")
@@ -165,6 +175,36 @@ def test_workers_that_cannot_work_are_not_started_for_ever(tmp_path: Path, log: 
         run(tmp_path, executor="nothing")
     assert not log.exists()
     assert status(tmp_path / "study").counts == {"waiting": 1}
+
+
+def test_a_worker_that_is_killed_while_starting_is_started_again(tmp_path: Path, log: Path) -> None:
+    assert run(tmp_path, executor="killed_three_times").exit_code == 0
+    assert len(fakes.notes(log, "born")) == 4
+    assert len(fakes.notes(log, "ran")) == 1
+
+
+def test_a_run_that_leaves_with_0_is_a_death_and_tried_again(tmp_path: Path, log: Path) -> None:
+    result = run(tmp_path, "leaves-once", "base")
+    assert (result.exit_code, result.state.finished) == (0, 2)
+    assert len(fakes.notes(log, "ran")) == 3
+
+
+def test_runs_that_are_left_are_said_and_not_a_success(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, STEPS)
+    wait_for(lambda: at_work(log) == 2)
+    for pid in {int(pid) for _, pid in fakes.notes(log, "ran")}:
+        os.kill(pid, signal.SIGTERM)
+    text, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, text
+    assert "0 of 3 runs done, 3 left" in text
+    assert "stopped by a signal that was not ours" in text
+    assert "continue with: ablate resume" in text
+
+
+def test_runs_that_are_left_on_purpose_are_a_success(tmp_path: Path) -> None:
+    result = run(tmp_path, "base", "b", max_runs=1)
+    assert result.exit_code == 0
+    assert "1 left" in result.lines[0]
 
 
 def test_another_plan_may_not_be_run_at_the_same_time(tmp_path: Path) -> None:
