@@ -279,7 +279,7 @@ class ModelConfig:
     """Frozen encoder."""
     groups: Groups = "two"
     """Loose constraint: layers compared in two groups (default), one, three, four, or layer to layer
-    (dense); sparse compares the last layers of two groups alone, and nothing reads the others."""
+    (dense); sparse compares the last layers of two groups alone, while the bottleneck reads all."""
     recentre: RecentreConfig = field(default_factory=RecentreConfig)
     """Context recentring."""
     bottleneck: BottleneckConfig = field(default_factory=BottleneckConfig)
@@ -343,6 +343,12 @@ class ModelConfig:
     def group_count(self) -> int:
         """G, the number of groups that loss and score compare."""
         return len(self.encoder.blocks) if self.groups == "dense" else _COUNTS[self.groups]
+
+    @property
+    def stored_count(self) -> int:
+        """Means per image that teacher and cache give: the groups, and for ``sparse`` then one of all
+        layers, because no mean over its groups gives it."""
+        return self.group_count + (self.groups == "sparse")
 
     def splits(self, count: int) -> list[list[int]]:
         """``range(count)`` cut into G contiguous parts, the first ones longer if it is uneven.

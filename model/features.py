@@ -129,7 +129,7 @@ def encoder_id(config: ModelConfig) -> str:
 def cache_bytes(config: ModelConfig, shape: EncoderShape, images: int) -> int:
     """Disk needed for ``images`` images, in bytes."""
     width = DTYPES[config.cache.dtype].itemsize
-    return images * config.group_count * shape.tokens * shape.dim * width
+    return images * config.stored_count * shape.tokens * shape.dim * width
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class _Loader:
                 self.progress(done, total, note)
         part.check_unchanged()  # else the features of other images stand under this name for ever
         header = _Header(
-            shape=(len(part.samples), self.config.group_count, shape.tokens, shape.dim),
+            shape=(len(part.samples), self.config.stored_count, shape.tokens, shape.dim),
             dtype=self.config.cache.dtype,
             checksum=checksum.hexdigest(),
             encoder=shape,

@@ -68,9 +68,7 @@ class Student(nn.Module):
         dropout = config.token_dropout.matched(config.train.iterations)
         self.token_dropout = TokenDropout(dropout, shape.dim)
         self.plugins = PluggedPriors(config.plugins, shape.grid, self.prefix)
-        sizes = [len(group) for group in config.splits(shape.layers)]
-        shares = torch.tensor([size / sum(sizes) for size in sizes])
-        self.register_buffer("layer_shares", shares, persistent=False)
+        self.register_buffer("layer_shares", _shares(config, shape.layers), persistent=False)
         self.layer_shares: Tensor
         self.set_progress(1.0)
 
@@ -147,7 +145,7 @@ class Student(nn.Module):
         x = self.bottleneck(x)
         x = self._cut(x) if site == "decoder_input" else x
         x = self.plugins.decoder_input(x) if self.training else x
-        return [self._to_map(g) for g in targets.unbind(1)], x
+        return [self._to_map(g) for g in targets.unbind(1)[: self.config.group_count]], x
 
     def decode(self, x: Tensor) -> Maps:
         """Decoder's input [B, P + N, C] -> decoder maps, G of [B, C, H, W]."""
@@ -169,6 +167,14 @@ class Student(nn.Module):
         """[B, N, C] -> [B, C, H, W]."""
         patches = tokens.transpose(1, 2)  # [B, C, N]
         return patches.reshape(tokens.shape[0], -1, *self.grid)  # [B, C, H, W]
+
+
+def _shares(config: ModelConfig, layers: int) -> Tensor:
+    """What each stored mean contributes to the mean of all layers: its share of them, or all of it."""
+    if config.stored_count > config.group_count:
+        return torch.tensor([0.0] * config.group_count + [1.0])
+    sizes = [len(group) for group in config.splits(layers)]
+    return torch.tensor([size / sum(sizes) for size in sizes])
 
 
 def _reseeded(draw: torch.Generator | None, seed: int, device: torch.device) -> torch.Generator:
