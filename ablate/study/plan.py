@@ -21,7 +21,7 @@ from model.canonical import canonical
 from model.config import EncoderConfig, ModelConfig, dump_config
 from model.data.config import DataConfig
 
-RESULT_SCHEMA = 2
+RESULT_SCHEMA = 3
 """Raised when the same configuration would give other results, or other files, than before."""
 
 # The weights' fingerprint says what these only point at.
