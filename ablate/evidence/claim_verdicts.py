@@ -22,8 +22,7 @@ from ablate.evidence.completeness import Completeness
 from ablate.evidence.differences import Difference
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.sequential import Hypothesis, SequentialVerdict, judge
-from ablate.evidence.sequential import holm as holm_adjusted
-from ablate.evidence.stats import NAN, SAME, paired_p
+from ablate.evidence.stats import NAN, SAME, holm_adjusted, paired_p
 from ablate.study.claims import Claim
 
 ClaimVerdict = Literal["supported", "refuted", "equivalent", "undecided", "undecidable", "incomplete"]

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ablate.evidence.calibration import Calibrated, calibrate
 from ablate.evidence.claim_verdicts import (
@@ -38,7 +37,7 @@ from ablate.evidence.stats import (
     paired_p,
     smallest_sign_flip_p,
 )
-from ablate.evidence.values import SeedMeans, of_variant, seed_means, value_matrix
+from ablate.evidence.values import Matrix, SeedMeans, Values
 from ablate.study.claims import Claim
 from model.metric_names import all_metrics
 
@@ -70,23 +69,21 @@ class Comparison:
     category: str | None
     """One category, or None for the mean over categories."""
     stratum: str
-    matrix: pd.DataFrame = field(repr=False)
-    """Of this metric and stratum: rows (variant, seed), one column per category, NaN where missing."""
+    matrix: Matrix = field(repr=False)
+    """Of this metric and stratum."""
 
     @cached_property
     def categories(self) -> int:
         """Categories that a complete mean averages over."""
-        return 1 if self.category is not None else len(self.matrix.columns)
+        return 1 if self.category is not None else len(self.matrix.categories)
 
     @cached_property
     def means(self) -> Mapping[str, VariantMean]:
         """By variant, the baseline included."""
         found = {}
+        matrix = self.matrix.at(self.category)
         for variant in self.results.variants:
-            part = of_variant(self.matrix, variant)
-            if self.category is not None:
-                part = part.reindex(columns=[self.category])
-            by_seed = seed_means(part)
+            by_seed = matrix.means(variant)
             estimate = interval(by_seed.values, self.results.alpha)
             found[variant] = VariantMean(
                 estimate.within(0.0, 1.0) if self.metric in all_metrics() else estimate, by_seed
@@ -119,7 +116,7 @@ class Comparison:
         Simultaneous over the study's metrics: a table of them marks a variant by noise alone in at most
         alpha of all studies.
         """
-        columns = len(set(all_metrics()) & set(self.results.frame["metric"])) or 1
+        columns = len(self.results.measured & set(all_metrics())) or 1
         alpha = self.results.alpha / columns
         return frozenset(best_group(self.matrix, self.results.variants, self.category, alpha=alpha))
 
@@ -129,7 +126,7 @@ class Judgement:
     """What may be said about a study, from its :class:`~ablate.evidence.results.Results` alone."""
 
     results: Results
-    _matrices: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _matrices: dict[tuple[str, str], Matrix] = field(default_factory=dict, init=False, repr=False)
     _comparisons: dict[tuple[str, str | None, str], Comparison] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -152,8 +149,7 @@ class Judgement:
         there = self.completeness(sides, claim.metric, claim.category, claim.stratum)
         # While seeds are missing, only those before the first gap may be looked at.
         seeds = there.prefix if there.gaps else there.whole
-        matrix = self._matrix(claim.metric, claim.stratum)
-        matrix = matrix[matrix.index.get_level_values("seed").isin(seeds)]
+        matrix = self._matrix(claim.metric, claim.stratum).during(seeds)
         d = difference(matrix, *sides, claim.metric, claim.category, alpha=results.alpha)
         images = self.images(d, claim.stratum)
         sequential = sequential_of(
@@ -211,8 +207,8 @@ class Judgement:
         """What the t-test at this alpha says where the truth is known: seeds of the baseline against
         each other on the primary metric, and with planted effects (points). None below 4 whole seeds.
         """
-        baseline = of_variant(self.primary.matrix, self.results.baseline)
-        values = POINTS * np.asarray(seed_means(baseline).values, dtype=np.float64)
+        by_seed = self.primary.means[self.results.baseline].by_seed
+        values = POINTS * np.asarray(by_seed.values, dtype=np.float64)
         if len(values) < 4 or np.ptp(values) == 0:
             return None
         alpha = self.results.alpha
@@ -255,7 +251,11 @@ class Judgement:
             )
         return self._comparisons[at]
 
-    def _matrix(self, metric: str, stratum: str) -> pd.DataFrame:
+    @cached_property
+    def _values(self) -> Values:
+        return Values(self.results.frame)
+
+    def _matrix(self, metric: str, stratum: str) -> Matrix:
         if (metric, stratum) not in self._matrices:
-            self._matrices[metric, stratum] = value_matrix(self.results.frame, metric, stratum=stratum)
+            self._matrices[metric, stratum] = self._values.matrix(metric, stratum)
         return self._matrices[metric, stratum]

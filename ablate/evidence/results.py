@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,11 @@ class Results:
     def coverage(self) -> str:
         """How the intervals are called: ``95 %``."""
         return f"{100 * (1 - self.alpha):g} %"
+
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        """Metrics that the frame has."""
+        return frozenset(map(str, self.frame["metric"].unique()))
 
     def reason(self, variant: str, metric: str, category: str | None) -> str:
         """Why a value is missing, as far as the runs say; else empty."""

@@ -56,7 +56,7 @@ def all_differences_table(judgement: Judgement) -> Table:
     Exploratory: only the primary metric is tested; a filled-in grid of p-values would invite fishing.
     """
     results = judgement.results
-    metrics = [m for m in all_metrics() if m in set(results.frame["metric"])]
+    metrics = [m for m in all_metrics() if m in results.measured]
     by_metric = {m: judgement.comparison(m).differences for m in metrics}
     others = [v for v in results.variants if v != results.baseline]
     rows = [

@@ -19,7 +19,7 @@ from ablate.report.words import count_text, fixed, metric_label, metric_level, s
 def main_table(judgement: Judgement) -> Table:
     """One row per variant, the seven metrics in the papers' order, percent, mean ± sd over seeds."""
     results = judgement.results
-    metrics = [m for m in table_metrics() if m in set(results.frame["metric"])]
+    metrics = [m for m in table_metrics() if m in results.measured]
     found = components(results)
     notes = Notes()
     rows: dict[str, list[Cell]] = {v: component_cells(found, v) for v in results.variants}
