@@ -1,8 +1,9 @@
 """What the runs' folders say of the test images: covariances over images of levels and differences.
 
-Read lazily and kept: image scores from ``scores.csv``, pixel scores from ``score_histograms/``. Anything
-that cannot be had (a study without its ``runs/``, a metric of a stratum, a mechanism metric) gives None: an
-interval for new images is then absent, and the report says so.
+Read lazily and kept: image scores from ``scores.csv``, pixel scores from ``score_histograms/``; of a
+published study, whose ``runs/`` stayed behind, what its report noted. Anything that cannot be had (a metric
+of a stratum, a mechanism metric) gives None: an interval for new images is then absent, and the report says
+so.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from ablate.evidence.images import (
+    ImageVariance,
+    Place,
     Placements,
     SeedsAndImages,
+    both_intervals,
+    image_variance,
     jackknife_covariance,
     over_categories,
     placements,
-    seeds_and_images,
 )
 from ablate.evidence.stats import POINTS
 from ablate.running.folder import HISTOGRAMS
@@ -52,6 +56,8 @@ class ImageEvidence:
     folder: Path
     frame: pd.DataFrame = field(repr=False)
     split: str
+    found: dict[Place, ImageVariance | None] = field(default_factory=dict, repr=False)
+    """What was asked for so far, or is known from an earlier report."""
     _scored: dict[tuple[str, str], _Scored | None] = field(default_factory=dict, init=False, repr=False)
     _left_out: dict[tuple[str, str], Mapping[str, Floats] | None] = field(
         default_factory=dict, init=False, repr=False
@@ -74,6 +80,20 @@ class ImageEvidence:
         """
         if metric not in METRICS or not values or not categories:
             return None
+        at = (variant, baseline, metric, tuple(categories), tuple(seeds))
+        if at not in self.found:
+            self.found[at] = self._carried(*at)
+        carried = self.found[at]
+        return None if carried is None else both_intervals(values, carried, alpha=alpha)
+
+    def _carried(
+        self,
+        variant: str,
+        baseline: str | None,
+        metric: str,
+        categories: Sequence[str],
+        seeds: Sequence[Any],
+    ) -> ImageVariance | None:
         covariances, images = [], 0
         for category in categories:
             found = self._covariance(variant, baseline, seeds, category, metric)
@@ -81,7 +101,7 @@ class ImageEvidence:
                 return None
             covariances.append(found[0])
             images += found[1]
-        return seeds_and_images(values, over_categories(covariances), images, alpha=alpha)
+        return image_variance(over_categories(covariances), images)
 
     def _covariance(
         self, variant: str, baseline: str | None, seeds: Sequence[Any], category: str, metric: str

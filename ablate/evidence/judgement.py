@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ablate.evidence.boundaries import Plan
 from ablate.evidence.calibration import Calibrated, calibrate
 from ablate.evidence.claim_verdicts import (
     ClaimVerdict,
     JudgedClaim,
     adjusted,
+    at_every_look,
     own_p,
     sequential_of,
 )
@@ -30,6 +32,7 @@ from ablate.evidence.differences import Difference, against_baseline, best_group
 from ablate.evidence.image_evidence import ImageEvidence
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.results import Results
+from ablate.evidence.sequential import judge
 from ablate.evidence.stats import (
     POINTS,
     SIGN_FLIP_FROM,
@@ -89,7 +92,7 @@ class Comparison:
             by_seed = seed_means(part)
             estimate = interval(by_seed.values, self.results.alpha)
             found[variant] = VariantMean(
-                estimate.within(0.0, 1.0) if self.metric in METRICS else estimate, by_seed
+                estimate.of_level() if self.metric in METRICS else estimate, by_seed
             )
         return found
 
@@ -104,23 +107,38 @@ class Comparison:
             self.category,
             alpha=self.results.alpha,
             same_as=self.results.same_as,
+            tested=self._at_every_look if self.results.max_seeds else lambda d: d,
         )
         return {d.variant: replace(d, margin=self.results.margin) for d in found}
+
+    def _at_every_look(self, d: Difference) -> Difference:
+        """Of a study that ran until its claims were decided: by the test of these, by itself."""
+        declared, first = self.results.max_seeds, max(2, self.results.first_look)
+        verdict = judge(d.per_seed, Plan(declared, first=first, alpha=d.alpha))
+        return at_every_look(d, verdict) if d.n else d
 
     @cached_property
     def family(self) -> int:
         """Comparisons in the family: second names of a configuration do not count."""
         return max((d.family for d in self.differences.values()), default=0)
 
+    @property
+    def _columns(self) -> int:
+        results = self.results
+        if self.category is not None:
+            return len(results.categories) + 1
+        if self.stratum != "all":
+            return len(set(results.frame["stratum"]))
+        return len(set(METRICS) & set(results.frame["metric"])) or 1
+
     @cached_property
     def best(self) -> frozenset[str]:
         """The best variant and all that cannot be told from it; nobody where that is everybody.
 
-        Simultaneous over the study's metrics: a table of them marks a variant by noise alone in at most
-        alpha of all studies.
+        Simultaneous over the columns of the table it stands in (metrics, categories or strata): noise alone
+        marks a variant there in at most alpha of all studies.
         """
-        columns = len(set(METRICS) & set(self.results.frame["metric"])) or 1
-        alpha = self.results.alpha / columns
+        alpha = self.results.alpha / self._columns
         return frozenset(best_group(self.matrix, self.results.variants, self.category, alpha=alpha))
 
 
@@ -166,6 +184,8 @@ class Judgement:
             family=family,
             images=images,
         )
+        if sequential is not None:
+            d = at_every_look(d, sequential)
         return JudgedClaim(
             claim=claim,
             difference=replace(d, margin=results.margin),
@@ -202,9 +222,10 @@ class Judgement:
         """The same of a variant's own level: what its +- is, for these images and for new ones."""
         by_seed = self.comparison(metric, category).means[variant].by_seed
         points = [POINTS * value for value in by_seed.values]
-        return self.image_evidence.of(
+        made = self.image_evidence.of(
             points, variant, None, by_seed.seeds, by_seed.categories, metric, alpha=self.results.alpha
         )
+        return None if made is None else made.of_level(POINTS)
 
     @cached_property
     def calibration(self) -> Calibrated | None:
@@ -226,7 +247,8 @@ class Judgement:
     @cached_property
     def image_evidence(self) -> ImageEvidence:
         """What the runs' folders say of the test images."""
-        return ImageEvidence(self.results.folder, self.results.frame, self.results.split)
+        results = self.results
+        return ImageEvidence(results.folder, results.frame, results.split, dict(results.images))
 
     @property
     def primary(self) -> Comparison:

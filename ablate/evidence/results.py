@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.evidence.images import ImageVariance, Place
 from ablate.running.manifest import damage
 from ablate.study.claims import Claim
 
@@ -87,8 +88,13 @@ class Results:
     encoder: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Of one committed run."""
+    images: Mapping[Place, ImageVariance | None] = field(default_factory=dict)
+    """What the test images carry, as an earlier report noted it; for studies whose ``runs/`` stayed
+    behind."""
     nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     """(variant, metric, category) to why it has no value."""
+    origins: tuple[str, ...] = ()
+    """Those of ``warnings`` that speak of where the runs come from."""
     warnings: tuple[str, ...] = ()
 
     @property

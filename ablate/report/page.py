@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 from ablate.evidence.gallery import kept_images
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
+from ablate.evidence.kept import keep
 from ablate.evidence.results import Results
 from ablate.report import inside
 from ablate.report.figures.pictures import Picture, draw
@@ -177,6 +178,7 @@ def write_report(judgement: Judgement) -> Path:
         _replace(folder / name, content)
         made.append(name)
     _replace(folder / PAGE, page.encode("utf-8"))
+    keep(judgement.results, judgement.image_evidence.found)
     _replace(folder / _MANIFEST, json.dumps(sorted(made)).encode("ascii"))
     for name in set(before) - set(made):
         with storage_errors(folder / name):

@@ -45,7 +45,7 @@ def category_table(judgement: Judgement) -> Table:
     multi = max(seeds, default=0) >= 2
     caption = (
         f"{results.name}: {metric_label(metric)} by category, percent"
-        + (f", mean ± sd over {count_text(seeds)} seeds. " if multi else ", one seed. ")
+        + (f", mean ± sd over {count_text(seeds)} seeds (these test images). " if multi else ", one seed. ")
         + "Small: difference to the baseline (grey), points."
         + (f" {bold_note(results)}" if multi else "")
     )

@@ -9,14 +9,25 @@ from ablate.evidence.results import Results
 from ablate.report.rendering import Cell, Column, Row, Table
 from ablate.report.tables.difference_columns import (
     COLUMNS,
-    TEST_CAPTION,
+    columns_caption,
     difference_cells,
     identical_note,
+    images_note,
+    interval_name,
     raw_difference,
     sign_flip_note,
+    untested,
 )
-from ablate.report.tables.notes import common_notes
-from ablate.report.words import fixed, interval_text, metric_label, metric_level, plural, verdict_text
+from ablate.report.tables.notes import calibration_note, common_notes
+from ablate.report.words import (
+    fixed,
+    interval_text,
+    looks_text,
+    metric_label,
+    metric_level,
+    plural,
+    verdict_text,
+)
 from model.metric_names import METRICS
 
 
@@ -24,23 +35,32 @@ def difference_table(judgement: Judgement) -> Table:
     """Every variant against the baseline on the primary metric, with everything a referee asks."""
     results = judgement.results
     found = list(judgement.primary.differences.values())
-    rows = [Row(d.variant, (*difference_cells(d), Cell(verdict_text(d.verdict)))) for d in found]
+    images = [judgement.images(d) for d in found]
+    rows = [
+        Row(
+            d.variant,
+            difference_cells(d, made, verdict_text(d.verdict), looks_text(d.looks, results.max_seeds)),
+        )
+        for d, made in zip(found, images, strict=True)
+    ]
     return Table(
         name="differences",
         title=f"{metric_label(results.primary)} against {results.baseline}",
         caption=f"{results.name}: difference to {results.baseline} in {metric_label(results.primary)}, "
-        f"points. {TEST_CAPTION.format(coverage=results.coverage)} "
+        f"points. {columns_caption(results, sequential=bool(results.max_seeds))} "
         f"Holm over {plural(judgement.primary.family, 'comparison')}.",
         corner="variant",
         columns=COLUMNS,
         rows=tuple(rows),
         notes=(
             *sign_flip_note(found),
+            *images_note(images),
             *identical_note([d for d in found if d.variant not in results.same_as]),
             *_copy_note(results),
+            *filter(None, [calibration_note(judgement)]),
             *common_notes(results),
         ),
-        raw=pd.DataFrame([raw_difference(d) for d in found]),
+        raw=pd.DataFrame([raw_difference(d, made) for d, made in zip(found, images, strict=True)]),
     )
 
 
@@ -66,7 +86,6 @@ def all_differences_table(judgement: Judgement) -> Table:
                 Cell(
                     fixed(by_metric[m][v].estimate.mean, signed=True),
                     interval_text(by_metric[m][v].estimate),
-                    bold=by_metric[m][v].apart,
                 )
                 for m in metrics
             ),
@@ -77,11 +96,12 @@ def all_differences_table(judgement: Judgement) -> Table:
         name="differences_all_metrics",
         title=f"All metrics against {results.baseline}",
         caption=f"{results.name}: paired difference to {results.baseline}, points, with {results.coverage} "
-        "t-interval over seeds. Bold: the interval excludes 0 (not adjusted for the number of comparisons; "
-        f"tests are made on {metric_label(results.primary)} alone).",
+        f"{interval_name(results)} for new seeds on these images. Nothing is marked: with this many "
+        f"entries some intervals exclude 0 by chance; tests are made on {metric_label(results.primary)} "
+        "alone.",
         corner="variant",
         columns=tuple(Column(metric_label(m), metric_level(m)) for m in metrics),
         rows=tuple(rows),
         notes=common_notes(results),
-        raw=pd.DataFrame([raw_difference(by_metric[m][v]) for v in others for m in metrics]),
+        raw=pd.DataFrame([untested(by_metric[m][v]) for v in others for m in metrics]),
     )

@@ -7,6 +7,7 @@ from ablate.report.rendering import Table
 from ablate.report.tables.categories import category_table
 from ablate.report.tables.claims import claims_table
 from ablate.report.tables.differences import all_differences_table, difference_table
+from ablate.report.tables.levels import levels_table
 from ablate.report.tables.main import main_table
 from ablate.report.tables.mechanism import mechanism_table
 from ablate.report.tables.strata import strata_table
@@ -15,7 +16,7 @@ from ablate.report.tables.strata import strata_table
 def all_tables(judgement: Judgement) -> list[Table]:
     """Every table that the study's results allow, in reading order."""
     results = judgement.results
-    tables = [main_table(judgement), claims_table(judgement)]
+    tables = [main_table(judgement), levels_table(judgement), claims_table(judgement)]
     if len(results.variants) > 1:
         tables += [difference_table(judgement), all_differences_table(judgement)]
     if results.categories:

@@ -44,7 +44,7 @@ def main_table(judgement: Judgement) -> Table:
     spread = (
         "one seed, so no spread and nothing marked"
         if max(seeds, default=0) < 2
-        else f"mean ± sample standard deviation over {count_text(seeds)} seeds"
+        else f"mean ± sample standard deviation over {count_text(seeds)} seeds (these test images)"
     )
     return Table(
         name="main",

@@ -55,7 +55,7 @@ def strata_table(
         name=f"strata_{metric}",
         title=f"{metric_label(metric)} by stratum",
         caption=f"{results.name}: {metric_label(metric)} by stratum of the defects, {unit}"
-        + (f", mean ± sd over {count_text(seeds)} seeds. " if multi else ", one seed. ")
+        + (f", mean ± sd over {count_text(seeds)} seeds (these test images). " if multi else ", one seed. ")
         + "Small: difference to the baseline (grey)."
         + (f" {bold_note(results)}" if multi else ""),
         corner="variant",
