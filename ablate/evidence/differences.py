@@ -95,6 +95,16 @@ class Difference:
         """Whether all (two or more) seeds give the same difference: the seed replicates nothing."""
         return self.n >= 2 and self.estimate.sd < SAME * POINTS
 
+    def keys(self, known: Mapping[tuple[str, Any, str], str]) -> tuple[str, ...]:
+        """Of the runs behind it, both sides'; ``known``: by (variant, seed, category)."""
+        found = (
+            known.get((side, seed, category), "")
+            for side in (self.variant, self.baseline)
+            for seed in self.seeds
+            for category in self.categories
+        )
+        return tuple(dict.fromkeys(key for key in found if key))
+
     @property
     def apart(self) -> bool:
         """Whether the interval excludes 0, by itself (not adjusted for other comparisons)."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,8 @@ class ImageEvidence:
     """Of one study; see the module's header."""
 
     folder: Path
-    frame: pd.DataFrame = field(repr=False)
+    keys: Mapping[tuple[str, Any, str], str] = field(repr=False)
+    """By (variant, seed, category)."""
     split: str
     found: dict[Place, ImageVariance | None] = field(default_factory=dict, repr=False)
     """What was asked for so far, or is known from an earlier report."""
@@ -108,7 +108,7 @@ class ImageEvidence:
     ) -> tuple[Floats, int] | None:
         """[S, S] in points squared, and how many images are behind it."""
         sides = [variant] if baseline is None else [variant, baseline]
-        keys = [[self._keys.get((side, seed, category)) for seed in seeds] for side in sides]
+        keys = [[self.keys.get((side, seed, category)) for seed in seeds] for side in sides]
         if any(key is None for side in keys for key in side):
             return None
         scored = [[self._scores(str(key), category) for key in side] for side in keys]
@@ -130,11 +130,6 @@ class ImageEvidence:
             arrays.append(np.stack([one for one in theirs if one is not None]))
         values = arrays[0] if baseline is None else arrays[0] - arrays[1]
         return jackknife_covariance(POINTS * values, first.labels), len(first.names)
-
-    @cached_property
-    def _keys(self) -> Mapping[tuple[str, Any, str], str]:
-        cells = self.frame[["variant", "seed", "category", "key"]].drop_duplicates()
-        return {(str(v), s, str(c)): str(k) for v, s, c, k in cells.itertuples(index=False, name=None)}
 
     def _scores(self, key: str, category: str) -> _Scored | None:
         if (key, category) not in self._scored:

@@ -96,6 +96,12 @@ class Comparison:
             )
         return found
 
+    def keys(self, variant: str) -> tuple[str, ...]:
+        """Of the runs behind a variant's mean."""
+        by_seed, keys = self.means[variant].by_seed, self.results.keys
+        found = (keys.get((variant, seed, c), "") for seed in by_seed.seeds for c in by_seed.categories)
+        return tuple(dict.fromkeys(key for key in found if key))
+
     @cached_property
     def differences(self) -> Mapping[str, Difference]:
         """By variant other than the baseline: variant minus baseline, one Holm family."""
@@ -248,7 +254,7 @@ class Judgement:
     def image_evidence(self) -> ImageEvidence:
         """What the runs' folders say of the test images."""
         results = self.results
-        return ImageEvidence(results.folder, results.frame, results.split, dict(results.images))
+        return ImageEvidence(results.folder, results.keys, results.split, dict(results.images))
 
     @property
     def primary(self) -> Comparison:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,12 @@ class Results:
     origins: tuple[str, ...] = ()
     """Those of ``warnings`` that speak of where the runs come from."""
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def keys(self) -> Mapping[tuple[str, Any, str], str]:
+        """(variant, seed, category) to the key of the finished run that it comes from."""
+        cells = self.frame[["variant", "seed", "category", "key"]].drop_duplicates()
+        return {(str(v), s, str(c)): str(k) for v, s, c, k in cells.itertuples(index=False, name=None)}
 
     @property
     def coverage(self) -> str:

@@ -8,11 +8,14 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.judgement import JudgedClaim, Judgement
-from ablate.report.rendering import Row, Table
+from ablate.report.numbers import USUAL, Style
+from ablate.report.table import Row, Table
 from ablate.report.tables.difference_columns import (
     COLUMNS,
+    COLUMNS_NOTE,
+    Shown,
     columns_caption,
-    difference_cells,
+    difference_rows,
     identical_note,
     images_note,
     raw_difference,
@@ -22,19 +25,29 @@ from ablate.report.tables.notes import calibration_note, common_notes
 from ablate.report.words import claim_text, gaps_text, looks_text, plural, verdict_text
 
 
-def claims_table(judgement: Judgement) -> Table | None:
+def claims_table(judgement: Judgement, style: Style = USUAL) -> Table | None:
     """One row per claim, Holm over all of them; None without claims."""
     results, judged = judgement.results, judgement.claims
     if not judged:
         return None
     found = [j.difference for j in judged]
-    sequential = any(j.sequential is not None for j in judged)
+    shown = [
+        Shown(
+            j.difference,
+            j.images,
+            verdict_text(j.verdict),
+            looks_text(j.difference.looks, results.max_seeds),
+            None if j.more_seeds is None else j.difference.n + j.more_seeds,
+            None if j.more_images is None or j.images is None else j.images.images + j.more_images,
+        )
+        for j in judged
+    ]
     families = sorted({j.family for j in judged})
     return Table(
         name="claims",
         title="Claims",
-        caption=f"{results.name}: the claims of the study file, points. "
-        f"{columns_caption(results, sequential=sequential, adjusted=True)} "
+        caption=f"{results.name}: the claims of the study file, {style.points}. "
+        f"{columns_caption(results, adjusted=True)} "
         f"Holm over {plural(len(judged), 'claim')}"
         + (
             "."
@@ -44,20 +57,11 @@ def claims_table(judgement: Judgement) -> Table | None:
         corner="claim",
         columns=COLUMNS,
         rows=tuple(
-            Row(
-                claim_text(j.claim) + _standing(j),
-                difference_cells(
-                    j.difference,
-                    j.images,
-                    verdict_text(j.verdict),
-                    looks_text(j.difference.looks, results.max_seeds),
-                    None if j.more_seeds is None else j.difference.n + j.more_seeds,
-                    None if j.more_images is None or j.images is None else j.images.images + j.more_images,
-                ),
-            )
-            for j in judged
+            Row(claim_text(j.claim) + _standing(j), cells)
+            for j, cells in zip(judged, difference_rows(shown, results.keys, style), strict=True)
         ),
         notes=(
+            COLUMNS_NOTE,
             *sign_flip_note(found),
             *images_note([j.images for j in judged]),
             *identical_note(found),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ablate.evidence.differences import Difference
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.results import Results
-from ablate.report.rendering import Cell, Column
+from ablate.report.numbers import Style, dash, ends
+from ablate.report.table import Cell, Column
 from ablate.report.words import (
     DASH,
-    fixed,
-    interval_text,
     p_range_text,
     p_text,
     percent_text,
@@ -24,11 +24,11 @@ from ablate.report.words import (
 COLUMNS = (
     Column("Δ [interval]"),
     Column("[new images too]"),
+    Column("verdict", align="l"),
     Column("n"),
     Column("p"),
     Column("p (Holm)"),
     Column("looks"),
-    Column("verdict", align="l"),
     Column("p (sign flip)", "robustness"),
     Column("p without a seed", "robustness"),
     Column("outlying seeds", "robustness"),
@@ -42,40 +42,70 @@ COLUMNS = (
 )
 
 
-def difference_cells(
-    d: Difference,
-    images: SeedsAndImages | None,
-    verdict: str,
-    looks: str,
-    seeds_needed: int | None = None,
-    images_needed: int | None = None,
-) -> tuple[Cell, ...]:
-    """The entries under :data:`COLUMNS`.
+@dataclass(frozen=True)
+class Shown:
+    """A difference and what stands beside it in a table."""
 
-    ``verdict`` and ``looks``: as they print. ``seeds_needed``: in all, if not the difference's own;
-    ``images_needed``: in all.
-    """
-    needed = d.seeds_needed if seeds_needed is None else seeds_needed
-    open_ = d.verdict == "undecided"
-    return (
-        Cell(fixed(d.estimate.mean, signed=True), interval_text(d.estimate)),
-        Cell("", interval_text(images)) if images is not None else Cell(DASH),
-        Cell(str(d.n)),
-        Cell(p_text(d.p)),
-        Cell(p_text(d.p_holm)),
-        Cell(looks or "1"),
-        Cell(verdict),
-        Cell(p_text(d.p_sign_flip)),
-        Cell(p_range_text(d.p_without_one)),
-        Cell(seeds_text(d.outliers)),
-        Cell(percent_text(images.image_share) if images is not None else DASH),
-        Cell(fixed(images.image_floor) if images is not None else DASH),
-        Cell(percent_text(d.error_reduction, signed=True)),
-        Cell(percent_text(d.win_rate), f"of {d.pairs}" if d.pairs else ""),
-        Cell(fixed(d.detectable)),
-        Cell("" if not open_ else DASH if needed is None else str(needed)),
-        Cell("" if images_needed is None else str(images_needed)),
-    )
+    difference: Difference
+    images: SeedsAndImages | None
+    verdict: str
+    """As it prints."""
+    looks: str = ""
+    """As they print."""
+    seeds_needed: int | None = None
+    """In all; None: the difference's own."""
+    images_needed: int | None = None
+    """In all."""
+
+
+def difference_rows(
+    found: Sequence[Shown], known: Mapping[tuple[str, Any, str], str], style: Style
+) -> list[tuple[Cell, ...]]:
+    """The entries under :data:`COLUMNS`; ``known``: keys of runs by (variant, seed, category)."""
+    digits = style.column(ends(one.difference.estimate for one in found))
+    wider = style.column(ends(one.images for one in found))
+    sizes = style.column()
+    return [
+        (
+            Cell(
+                digits.text(one.difference.estimate.mean, signed=True),
+                digits.interval(one.difference.estimate),
+                keys=one.difference.keys(known),
+            ),
+            Cell(dash(wider.interval(one.images))),
+            *_counts(one),
+            *_robustness(one.difference),
+            Cell(DASH if one.images is None else percent_text(one.images.image_share)),
+            Cell(DASH if one.images is None else sizes.text(one.images.image_floor)),
+            *_size(one.difference),
+            Cell(sizes.text(one.difference.detectable)),
+            *_needed(one),
+        )
+        for one in found
+    ]
+
+
+def _counts(one: Shown) -> tuple[Cell, ...]:
+    d = one.difference
+    texts = (one.verdict, str(d.n), p_text(d.p), p_text(d.p_holm), one.looks or "1")
+    return tuple(map(Cell, texts))
+
+
+def _robustness(d: Difference) -> tuple[Cell, ...]:
+    texts = (p_text(d.p_sign_flip), p_range_text(d.p_without_one), seeds_text(d.outliers))
+    return tuple(map(Cell, texts))
+
+
+def _size(d: Difference) -> tuple[Cell, ...]:
+    wins = Cell(percent_text(d.win_rate), f"of {d.pairs}" if d.pairs else "")
+    return Cell(percent_text(d.error_reduction, signed=True)), wins
+
+
+def _needed(one: Shown) -> tuple[Cell, ...]:
+    needed = one.difference.seeds_needed if one.seeds_needed is None else one.seeds_needed
+    seeds = DASH if needed is None else str(needed)
+    images = "" if one.images_needed is None else str(one.images_needed)
+    return Cell(seeds if one.difference.verdict == "undecided" else ""), Cell(images)
 
 
 def interval_name(results: Results) -> str:
@@ -83,26 +113,30 @@ def interval_name(results: Results) -> str:
     return "repeated interval" if results.max_seeds else "t-interval over seeds"
 
 
-def columns_caption(results: Results, *, sequential: bool, adjusted: bool = False) -> str:
-    """What each column is; ``sequential``: some rows hold at every look, ``adjusted``: over the family."""
-    at_looks = (
-        "Rows with looks: p and the repeated interval hold at every look, whatever made one stop"
+def columns_caption(results: Results, *, adjusted: bool = False) -> str:
+    """What the first columns are; ``adjusted``: repeated intervals cover at alpha over the family."""
+    looked = (
+        "; rows with looks: both hold at every look, whatever made one stop"
         + (" (at alpha over the family)" if adjusted else "")
-        + "; looks: how many, at which numbers of seeds, of how many declared. "
-        if sequential
+        if results.max_seeds or results.looks
         else ""
     )
     return (
         f"Paired by seed and category, averaged over categories. Δ [interval]: {results.coverage} "
         f"{interval_name(results)}, for new seeds on these test images; [new images too]: for new seeds "
-        f"and new images of the same kind. {at_looks}Not adjusted: intervals, p, p (sign flip) and the "
-        "range of p without any one seed. Outlying: further than 3.5 scaled median absolute deviations "
-        "from the median seed. Images’ share: of the variance of the wider interval; image floor: smallest "
-        "difference that infinitely many seeds would find on these images. Error reduction: share of 1 − "
-        "value removed. Wins: share of seed × category pairs. Detectable: smallest true difference found "
-        "with 80 % power at this n and spread; seeds needed, images needed: in all, if the truth is what "
-        "was observed."
+        f"and new images of the same kind. p: unadjusted{looked}."
     )
+
+
+COLUMNS_NOTE = (
+    "Not adjusted: intervals of a fixed number of seeds, p, p (sign flip) and the range of p without any "
+    "one seed. Looks: how many, at which numbers of seeds, of how many declared. Outlying: further than "
+    "3.5 scaled median absolute deviations from the median seed. Images’ share: of the variance of the "
+    "wider interval; image floor: smallest difference that infinitely many seeds would find on these "
+    "images. Error reduction: share of 1 − value removed. Wins: share of seed × category pairs. "
+    "Detectable: smallest true difference found with 80 % power at this n and spread (Holm’s first level); "
+    "seeds needed, images needed: in all, if the truth is what was observed."
+)
 
 
 def images_note(found: Sequence[SeedsAndImages | None]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pandas as pd
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.kept import FILE, keep
-from ablate.report.rendering import RENDERINGS
+from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
 from ablate.running.manifest import seal
 from tests.ablate.report_inputs import write_study
@@ -20,9 +20,9 @@ from tests.ablate.report_inputs import write_study
 def _tables(study_dir: Path) -> tuple[dict[str, str], Judgement]:
     made = Judgement(gather(study_dir))
     texts = {
-        f"{table.name}{suffix}": rendering(table)
+        f"{table.name}{suffix}": text
         for table in all_tables(made)
-        for suffix, rendering in RENDERINGS.items()
+        for suffix, text in rendered(table).items()
     }
     return texts, made
 

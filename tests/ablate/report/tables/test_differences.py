@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ablate.evidence.judgement import Judgement
+from ablate.report.numbers import USUAL, ends
 from ablate.report.tables.differences import all_differences_table, difference_table
-from ablate.report.words import fixed, interval_text, seeds_text
+from ablate.report.words import seeds_text
 from ablate.study.claims import METRICS
 from tests.ablate.report_inputs import column, judged, results
 
@@ -37,7 +38,9 @@ def test_all_metrics_are_shown_without_tests() -> None:
     assert not any(column.label.startswith("p") for column in table.columns)
     d = made.comparison("aupro").differences["directional"]
     cell = column(table, "AUPRO")["directional"]
-    assert cell.text == fixed(d.estimate.mean, signed=True) and cell.spread == interval_text(d.estimate)
+    digits = USUAL.column(ends(d.estimate for d in made.comparison("aupro").differences.values()))
+    assert cell.text == digits.text(d.estimate.mean, signed=True)
+    assert cell.spread == digits.interval(d.estimate)
     assert d.apart and not any(c.bold or c.underline for row in table.rows for c in row.cells)
     assert not {"p", "p_holm", "verdict"} & set(table.raw.columns)
 
