@@ -17,6 +17,7 @@ from model.errors import ConfigError
 if TYPE_CHECKING:
     from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
+    from ablate.report.numbers import Style
     from ablate.running.conclusion import Result
     from ablate.running.progress import View
     from ablate.running.server import Remote
@@ -175,16 +176,19 @@ def gather(study: Path | str) -> Results:
     return read(_brought_up_to_date(study))
 
 
-def make_report(study: Path | str) -> Path:
+def make_report(study: Path | str, style: Style | None = None) -> Path:
     """Remake tables, figures and the page of a study's folder; returns the page's path.
+
+    ``style``: decimals, unit, metrics, and the page that LaTeX tables are for.
 
     Raises
     ------
     StorageError: there is no such study, or nothing in it.
     """
+    from ablate.report.numbers import USUAL
     from ablate.report.page import write_report
 
-    return write_report(judge(study))
+    return write_report(judge(study), style or USUAL)
 
 
 def judge(study: Path | str) -> Judgement:

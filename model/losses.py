@@ -60,6 +60,20 @@ class _WholeMapCosine(torch.autograd.Function):
         return None, result if weight is None else result.mul_(weight), None, None
 
 
+class _WeightGradient(torch.autograd.Function):
+    """Identity, bit for bit, whose gradient is multiplied by a weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        return gradient * weight, None
+
+
 class _Sums(NamedTuple):
     """Of two maps, for each token: dot product and norms, [B, H, W] each."""
 
@@ -69,7 +83,9 @@ class _Sums(NamedTuple):
 
     @classmethod
     def over_channels(cls, en: Tensor, de: Tensor) -> _Sums:
-        return cls((en * de).sum(1), torch.linalg.vector_norm(en, dim=1), torch.linalg.vector_norm(de, dim=1))
+        return cls(
+            (en * de).sum(1), torch.linalg.vector_norm(en, dim=1), torch.linalg.vector_norm(de, dim=1)
+        )
 
     def distance(self) -> Tensor:
         return 1 - self.dot / (self.en.clamp_min(EPS) * self.de.clamp_min(EPS))
@@ -157,4 +173,4 @@ def _weighted(en: Tensor, de: Tensor, weights: Callable[[Tensor], Tensor | None]
         return de
     with torch.no_grad():
         factors = weights(distance(en, de))
-    return de if factors is None else _ScaleGradient.apply(de, factors.unsqueeze(1).to(de.dtype))
+    return de if factors is None else _WeightGradient.apply(de, factors.unsqueeze(1).to(de.dtype))

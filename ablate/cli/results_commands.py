@@ -93,16 +93,37 @@ def logs(
         print_log_ends(make_console(), state, run_name, lines)
 
 
-def report(study: Study, storage: Storage = None, results: Results = Path("results")) -> None:
+def report(
+    study: Study,
+    decimals: Annotated[
+        int | None, typer.Option(help="Decimals of a percentage.", show_default="as a column needs")
+    ] = None,
+    percent: Annotated[
+        bool, typer.Option("--percent/--fraction", help="Percent and points, or fractions.")
+    ] = True,
+    metrics: Annotated[
+        str, typer.Option(help="Metrics of the tables, with commas.", show_default="the usual ones")
+    ] = "",
+    layout: Annotated[
+        str, typer.Option(help="LaTeX tables as wide as the page (wide), or as one column of it (column).")
+    ] = "wide",
+    venue: Annotated[
+        str, typer.Option(help="Page of LaTeX tables: cvpr, icml, neurips, iclr, eccv, ieee, article.")
+    ] = "cvpr",
+    storage: Storage = None,
+    results: Results = Path("results"),
+) -> None:
     """Remake tables, figures and the report from what has finished so far, on whatever machine."""
     from ablate.doors import make_report
+    from ablate.report.numbers import style_of
 
+    style = style_of(decimals, percent, metrics, layout, venue)
     joined = joined_study(study, results, storage)
     if joined:
         from ablate.running.cluster import fetch_results
 
         fetch_results(joined)
-    print(make_report(find_study(study, results)))
+    print(make_report(find_study(study, results), style))
 
 
 def claims(

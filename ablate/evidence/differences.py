@@ -7,7 +7,7 @@ Nothing but :mod:`ablate.evidence.judgement` decides with these: it knows the st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -77,6 +77,9 @@ class Difference:
     """Whether both names are of one configuration, so that there is nothing to compare."""
     margin: float = 0.0
     """The study's (points): a mean that lies within it is never called better or worse."""
+    looks: tuple[int, ...] = ()
+    """Seed counts of the looks that ``p`` and the interval hold at; empty: a fixed number of seeds. What
+    assumes a fixed number (sign flip, detectable, seeds needed) is then undefined."""
 
     @property
     def n(self) -> int:
@@ -85,13 +88,23 @@ class Difference:
 
     @cached_property
     def p_sign_flip(self) -> float:
-        """Exact sign-flip permutation test, two-sided; NaN below 6 and above 16 seeds."""
-        return sign_flip_test(np.asarray(self.per_seed, dtype=np.float64) / POINTS)
+        """Exact sign-flip permutation test, two-sided; NaN below 6 and above 16 seeds, or with looks."""
+        return NAN if self.looks else sign_flip_test(np.asarray(self.per_seed, dtype=np.float64) / POINTS)
 
     @property
     def identical(self) -> bool:
         """Whether all (two or more) seeds give the same difference: the seed replicates nothing."""
         return self.n >= 2 and self.estimate.sd < SAME * POINTS
+
+    def keys(self, known: Mapping[tuple[str, Any, str], str]) -> tuple[str, ...]:
+        """Of the runs behind it, both sides'; ``known``: by (variant, seed, category)."""
+        found = (
+            known.get((side, seed, category), "")
+            for side in (self.variant, self.baseline)
+            for seed in self.seeds
+            for category in self.categories
+        )
+        return tuple(dict.fromkeys(key for key in found if key))
 
     @property
     def apart(self) -> bool:
@@ -114,7 +127,7 @@ class Difference:
     @property
     def few_for_sign_flip(self) -> bool:
         """Whether the seeds have an interval, but are too few for a sign-flip test."""
-        return 2 <= self.n < SIGN_FLIP_FROM
+        return 2 <= self.n < SIGN_FLIP_FROM and not self.looks
 
     @property
     def smallest_sign_flip_p(self) -> float:
@@ -128,7 +141,7 @@ class Difference:
         Larger than the usual formula's by 1.1 to 2.4, because the spread is itself estimated from n seeds;
         at most 100. NaN without spread: seeds that all give the same say nothing of another.
         """
-        if self.identical:
+        if self.identical or self.looks:
             return NAN
         return detectable(self.per_seed, self.alpha / self.family)
 
@@ -146,7 +159,7 @@ class Difference:
     @cached_property
     def p_without_one(self) -> tuple[float, float]:
         """Smallest and largest p of the t-test without any one seed; NaN below 3 seeds."""
-        if self.n < 3:
+        if self.n < 3 or self.looks:
             return NAN, NAN
         d = np.asarray(self.per_seed, dtype=np.float64) / POINTS
         found = np.array([paired_p(np.delete(d, i)) for i in range(self.n)])
@@ -159,7 +172,7 @@ class Difference:
         At Holm's first step, alpha / family, so that an undecided comparison always needs more seeds
         than it has. None: undefined, or more than ``SEEDS_CAP``.
         """
-        if self.n < 2 or self.identical:
+        if self.n < 2 or self.identical or self.looks:
             return None
         return seeds_needed(self.estimate.mean / self.estimate.sd, self.alpha / self.family)
 
@@ -228,17 +241,21 @@ def against_baseline(
     *,
     alpha: float = ALPHA,
     same_as: Mapping[str, str] | None = None,
+    tested: Callable[[Difference], Difference] = lambda d: d,
 ) -> list[Difference]:
     """Every other variant minus ``baseline``, as one Holm family.
 
     ``same_as`` names, for a variant that is another one's configuration under a second name, that
     other one. Such rows share their runs: they repeat its result and do not count in the family.
+    ``tested``: gives each difference the p and the interval of another test, before Holm.
     """
     copies = same_as or {}
     distinct = [v for v in variants if v != baseline and v not in copies]
     found = {
         d.variant: d
-        for d in holm(difference(matrix, v, baseline, metric, category, alpha=alpha) for v in distinct)
+        for d in holm(
+            tested(difference(matrix, v, baseline, metric, category, alpha=alpha)) for v in distinct
+        )
     }
     for copy, original in copies.items():
         if original in found:

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ablate.evidence.boundaries import Plan
 from ablate.evidence.calibration import Calibrated, calibrate
 from ablate.evidence.claim_verdicts import (
     ClaimVerdict,
     JudgedClaim,
     adjusted,
+    at_every_look,
     own_p,
     sequential_of,
 )
@@ -29,6 +31,7 @@ from ablate.evidence.differences import Difference, against_baseline, best_group
 from ablate.evidence.image_evidence import ImageEvidence
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.results import Results
+from ablate.evidence.sequential import judge
 from ablate.evidence.stats import (
     POINTS,
     SIGN_FLIP_FROM,
@@ -86,9 +89,15 @@ class Comparison:
             by_seed = matrix.means(variant)
             estimate = interval(by_seed.values, self.results.alpha)
             found[variant] = VariantMean(
-                estimate.within(0.0, 1.0) if self.metric in all_metrics() else estimate, by_seed
+                estimate.of_level() if self.metric in all_metrics() else estimate, by_seed
             )
         return found
+
+    def keys(self, variant: str) -> tuple[str, ...]:
+        """Of the runs behind a variant's mean."""
+        by_seed, keys = self.means[variant].by_seed, self.results.keys
+        found = (keys.get((variant, seed, c), "") for seed in by_seed.seeds for c in by_seed.categories)
+        return tuple(dict.fromkeys(key for key in found if key))
 
     @cached_property
     def differences(self) -> Mapping[str, Difference]:
@@ -101,23 +110,38 @@ class Comparison:
             self.category,
             alpha=self.results.alpha,
             same_as=self.results.same_as,
+            tested=self._at_every_look if self.results.max_seeds else lambda d: d,
         )
         return {d.variant: replace(d, margin=self.results.margin) for d in found}
+
+    def _at_every_look(self, d: Difference) -> Difference:
+        """Of a study that ran until its claims were decided: by the test of these, by itself."""
+        declared, first = self.results.max_seeds, max(2, self.results.first_look)
+        verdict = judge(d.per_seed, Plan(declared, first=first, alpha=d.alpha))
+        return at_every_look(d, verdict) if d.n else d
 
     @cached_property
     def family(self) -> int:
         """Comparisons in the family: second names of a configuration do not count."""
         return max((d.family for d in self.differences.values()), default=0)
 
+    @property
+    def _columns(self) -> int:
+        results = self.results
+        if self.category is not None:
+            return len(results.categories) + 1
+        if self.stratum != "all":
+            return len(set(results.frame["stratum"]))
+        return len(set(all_metrics()) & results.measured) or 1
+
     @cached_property
     def best(self) -> frozenset[str]:
         """The best variant and all that cannot be told from it; nobody where that is everybody.
 
-        Simultaneous over the study's metrics: a table of them marks a variant by noise alone in at most
-        alpha of all studies.
+        Simultaneous over the columns of the table it stands in (metrics, categories or strata): noise alone
+        marks a variant there in at most alpha of all studies.
         """
-        columns = len(self.results.measured & set(all_metrics())) or 1
-        alpha = self.results.alpha / columns
+        alpha = self.results.alpha / self._columns
         return frozenset(best_group(self.matrix, self.results.variants, self.category, alpha=alpha))
 
 
@@ -162,6 +186,8 @@ class Judgement:
             family=family,
             images=images,
         )
+        if sequential is not None:
+            d = at_every_look(d, sequential)
         return JudgedClaim(
             claim=claim,
             difference=replace(d, margin=results.margin),
@@ -198,9 +224,10 @@ class Judgement:
         """The same of a variant's own level: what its +- is, for these images and for new ones."""
         by_seed = self.comparison(metric, category).means[variant].by_seed
         points = [POINTS * value for value in by_seed.values]
-        return self.image_evidence.of(
+        made = self.image_evidence.of(
             points, variant, None, by_seed.seeds, by_seed.categories, metric, alpha=self.results.alpha
         )
+        return None if made is None else made.of_level(POINTS)
 
     @cached_property
     def calibration(self) -> Calibrated | None:
@@ -222,7 +249,8 @@ class Judgement:
     @cached_property
     def image_evidence(self) -> ImageEvidence:
         """What the runs' folders say of the test images."""
-        return ImageEvidence(self.results.folder, self.results.frame, self.results.split)
+        results = self.results
+        return ImageEvidence(results.folder, results.keys, results.split, dict(results.images))
 
     @property
     def primary(self) -> Comparison:

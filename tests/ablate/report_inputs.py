@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +16,13 @@ from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results, RunState
 from ablate.evidence.values import Matrix, Values
-from ablate.report.rendering import Cell, Table
+from ablate.report.table import Cell, Table
+from ablate.report.tables.every import all_tables
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect
 from ablate.running.manifest import seal
 from ablate.running.recorded import StoredPlan, write_plan
+from ablate.study.claims import Claim
 from ablate.study.plan import Sources, make_plan
 from ablate.study.reading import load_spec
 from ablate.study.spec import known_categories
@@ -294,3 +297,21 @@ def write_study(
         write_histories(study_dir, finished)
         write_maps(study_dir, finished)
     return made
+
+
+@functools.cache
+def every_table() -> list[Table]:
+    """All tables of three very different studies, with names that need escaping."""
+    nasty = {"dinomaly": 0.0, "a_b & 50% #1": 0.01, "x<y>|{z}~^$\\": -0.01}
+    made = [
+        replace(results(), claims=(Claim("top-q", "control", "domain_c", "pixel_ap", ">"),)),
+        results(nasty, seeds=2, categories=["bottle_1"]),
+        results(
+            {**FOUR, **{f"variant_{i}": 0.001 * i for i in range(4)}},
+            categories=MVTEC,
+            seeds=2,
+            strata=False,
+        ),
+        results({"dinomaly": 0.0}, seeds=1),
+    ]
+    return [table for m in made for table in all_tables(Judgement(m))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS
-from ablate.report.rendering import Cell, Column, Row, Table
+from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import fixed, interval_text, metric_label, plural, spread_text, verdict_text
 
 
