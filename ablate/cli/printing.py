@@ -165,6 +165,8 @@ def print_status(console: Console, status: StudyStatus) -> None:
             f"{status.workers} workers in {len(status.sessions)} sessions, "
             f"about {duration(status.eta)} to go"
         )
+    elif alone := status.counts.get("running"):
+        console.print(f"{alone} workers whose supervisor is gone are about to stop")
     else:
         console.print("nobody is working on it")
     for worker in status.live:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -95,18 +96,26 @@ def start_worker(
 ) -> subprocess.Popen[bytes]:
     """A worker process (see :mod:`ablate.running.worker`) that prints to the end of ``log``.
 
-    It leads a process group of its own. Raises :class:`StorageError` if the log cannot be written.
+    It leads a process group of its own. Its standard input is a pipe that the kernel closes when this
+    process dies, however it dies (see :func:`when_alone`).
+    Raises :class:`StorageError` if the log cannot be written.
     """
     path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
     with storage_errors(log), log.open("ab") as stream:
         return subprocess.Popen(
             [sys.executable, "-c", _BOOT, path, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=stream,
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
         )
+
+
+def let_go(process: subprocess.Popen[bytes]) -> None:
+    """Close our end of an ended worker's pipe."""
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -151,6 +160,25 @@ def load_function(name: str) -> Callable[..., Any]:
     """The function a ``module:function`` names. Raises ImportError or AttributeError."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def when_alone(act: Callable[[], object], patience: float) -> None:
+    """In a worker: call ``act`` when its supervisor is gone; ``patience`` seconds later, kill its group.
+
+    Standard input is taken for it, and empty from now on.
+    """
+    pipe = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+    def wait() -> None:
+        os.read(pipe, 1)  # nothing is ever written: it returns when the other end is closed
+        act()
+        time.sleep(patience)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=wait, name="supervisor", daemon=True).start()
 
 
 @contextlib.contextmanager

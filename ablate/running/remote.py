@@ -114,7 +114,7 @@ def _work(joined: Joined, options: RunOptions, address: Address, view: View | No
     work = Work(
         joined.queue(),
         read=look,
-        committed=lambda: None,
+        committed=look.forget,
         parallel=left,
         prepare=left > 0,
         threads=joined.plan.threads,
@@ -143,6 +143,10 @@ class _Seldom:
         if self._last is None or time.monotonic() - self._last[0] > LOOK_EVERY:
             return self.fresh()
         return self._last[1]
+
+    def forget(self) -> None:
+        """Ask again when asked next."""
+        self._last = None
 
     def fresh(self) -> StudyStatus:
         self._last = (time.monotonic(), self._read())

@@ -27,7 +27,7 @@ from ablate.running.attempt import Kind
 from ablate.running.conclusion import Result, conclude, failures
 from ablate.running.folder import Workspace
 from ablate.running.frame import FrameWriter
-from ablate.running.journal import Journal, quiet_optuna
+from ablate.running.journal import Journal, quiet_optuna, sound_journal
 from ablate.running.ledger import Ledger
 from ablate.running.manifest import set_aside_damaged, sound_elsewhere
 from ablate.running.process import (
@@ -35,6 +35,7 @@ from ablate.running.process import (
     Exit,
     death,
     kill_group,
+    let_go,
     rebuild_error,
     start_worker,
     worker_environment,
@@ -43,7 +44,15 @@ from ablate.running.progress import PlainView, View, settled
 from ablate.running.queue import Queue
 from ablate.running.recorded import StoredPlan
 from ablate.running.seal import seal
-from ablate.running.session import PREPARING, RunOptions, Session, WorkerId, announced, new_session
+from ablate.running.session import (
+    PREPARING,
+    RunOptions,
+    Session,
+    WorkerId,
+    announced,
+    live_sessions,
+    new_session,
+)
 from ablate.running.status import StudyStatus, read_status
 from ablate.study.plan import Plan
 from model.errors import StorageError, UserError
@@ -67,7 +76,7 @@ class Work:
     read: Callable[[], StudyStatus]
     """Asked several times a second."""
     committed: Callable[[], None]
-    """Called after new results."""
+    """Called after new results, and before the last look."""
     parallel: int
     """How much of it can be done at a time: no more workers than that are started."""
     prepare: bool
@@ -78,8 +87,10 @@ class Work:
     """To be said before it begins."""
 
 
-def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Work:
-    """The runs of a plan that are left, enqueued."""
+def planned_work(
+    journal: Journal, plan: StoredPlan, options: RunOptions, notes: Sequence[str] = ()
+) -> Work:
+    """The runs of a plan that are left, enqueued; ``notes``: what else is to be said."""
     workspace, ledger = journal.workspace, Ledger(journal, plan.study)
     ledger.describe(plan)
     damaged = set_aside_damaged(workspace, (run.key for run in plan.runs))
@@ -92,7 +103,7 @@ def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Wor
         parallel=len(todo),
         prepare=any(sound_elsewhere(workspace, key) is None for key in todo),
         threads=plan.threads,
-        notes=tuple(damaged),
+        notes=(*notes, *damaged),
     )
 
 
@@ -121,7 +132,8 @@ def run_study(
         contextlib.closing(view or PlainView(print_error)) as shown,
     ):
         seal(workspace, plan)
-        return supervise(workspace, planned_work(Journal(workspace), stored, options), session, shown)
+        journal, notes = sound_journal(workspace, alone=len(live_sessions(workspace)) == 1)
+        return supervise(workspace, planned_work(journal, stored, options, notes), session, shown)
 
 
 def supervise(workspace: Workspace, work: Work, session: Session, view: View) -> Result:
@@ -271,6 +283,7 @@ class Supervisor:
             self._enforce_timeout(slot)
             return
         slot.process = None
+        let_go(process)
         code = process.returncode
         last_words = self._forget(slot)
         if code == Exit.USER:
@@ -337,7 +350,8 @@ class Supervisor:
         state = read_json(self.workspace.worker_file(str(self._id(slot)))) or {}
         if not state.get("key"):
             return
-        if time.time() - float(state["started"]) > self.options.timeout + self.options.grace:
+        # By the machine's monotonic clock: somebody may set the other one.
+        if time.monotonic() - float(state["clock"]) > self.options.timeout + self.options.grace:
             slot.verdict = ("timeout", f"killed: did not stop after {self.options.timeout:g} s (--timeout)")
             slot.process.kill()
 
@@ -348,6 +362,7 @@ class Supervisor:
             if slot.process is not None:
                 kill_group(slot.process)
                 slot.process.wait()
+                let_go(slot.process)
                 slot.process = None
                 self._forget(slot)
                 self._release(slot)

@@ -137,7 +137,7 @@ def _leave(code: int) -> Callable[[Run, Path, Reporter], None]:
 
 def _stubborn(run: Run, folder: Path, reporter: Reporter) -> None:
     note("ran", run.key, os.getpid())
-    time.sleep(60)
+    time.sleep(1000)  # longer than any test is patient
 
 
 def _nan(run: Run, folder: Path, reporter: Reporter) -> None:
