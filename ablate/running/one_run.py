@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,12 @@ from model.detector import Detector, fit_detector
 from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun, StorageError
 from model.evaluation import Predictions
-from model.features import Features, encoder_id, open_features
+from model.features import Encodable, Features, encoder_id, open_copies, open_features
 from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
 from model.metric_names import AUPIMO
 from model.metrics import AuproRecipe, evaluate
+from model.pseudo import PseudoDefects
 from model.score_histograms import count_scores
 from model.stratum_scores import detection, mechanism
 from model.training import Step
@@ -59,7 +60,8 @@ class Material:
 
     dataset: Dataset
     features: Features
-    row_of: Mapping[Sample, int]
+    row_of: Mapping[Encodable, int]
+    pseudo: PseudoDefects | None = None
 
     def rows(self, samples: Iterable[Sample]) -> Tensor:
         """Feature rows [k] of the samples."""
@@ -84,16 +86,24 @@ def load_material(
         if reporter.should_stop():
             raise InterruptedRun("stopped by request while encoding")
 
-    features = open_features(
-        config,
-        dataset,
-        categories,
-        cache_dir=reporter.cache,
-        device=torch.device(reporter.device),
-        progress=progress,
-        verify=verify,
-    )
-    return Material(dataset, features, {s: i for i, s in enumerate(features.samples)})
+    def opened(what: Callable[..., Features]) -> Features:
+        return what(
+            config,
+            dataset,
+            categories,
+            cache_dir=reporter.cache,
+            device=torch.device(reporter.device),
+            progress=progress,
+            verify=verify,
+        )
+
+    features = opened(open_features)
+    row_of = {sample: row for row, sample in enumerate(features.samples)}
+    drawn = dataset.config.pseudo
+    pseudo = None
+    if drawn.kind != "none" and config.method == "dinomaly":
+        pseudo = PseudoDefects.of(drawn, row_of, opened(open_copies))
+    return Material(dataset, features, row_of, pseudo)
 
 
 def prepare(plan: HasRuns, reporter: Reporter) -> None:
@@ -104,7 +114,7 @@ def prepare(plan: HasRuns, reporter: Reporter) -> None:
     cache = reporter.cache
     seen: set[str] = set()
     for run in plan.runs:
-        name = f"{encoder_id(run.config)}/{','.join(run.categories)}"
+        name = f"{encoder_id(run.config)}/{','.join(run.categories)}/{run.data}"
         if name in seen:
             continue
         seen.add(name)
@@ -150,6 +160,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         material.rows(train),
         run.seed,
         device=device,
+        pseudo=material.pseudo,
         checkpoint=attempt_dir / CHECKPOINT,
         on_step=lambda done, total, loss: reporter.progress(done, total, f"loss {loss:.4f}"),
         should_stop=reporter.should_stop,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.study import settings as fields
+from ablate.study.row_data import varying_values
 from ablate.study.spec import StudySpec
 from model.config import ModelConfig, Schedule, dump_config
 from model.priors.schedule import value_at
@@ -27,7 +28,11 @@ class Resolved:
 def resolve(spec: StudySpec) -> tuple[Resolved, ...]:
     """Every row's configuration, and how it differs from the baseline's; the baseline first."""
     rows = {row.variant: spec.config(row.overrides) for row in spec.rows()}
-    flat = {name: fields.unnest(dump_config(config), ModelConfig) for name, config in rows.items()}
+    flat = {
+        row.variant: fields.unnest(dump_config(rows[row.variant]), ModelConfig)
+        | varying_values(spec.data_of(row.overrides))
+        for row in spec.rows()
+    }
     base = flat[spec.baseline]
     order = [spec.baseline, *(name for name in rows if name != spec.baseline)]
     return tuple(Resolved(name, rows[name], fields.differences(base, flat[name])) for name in order)
