@@ -16,11 +16,11 @@ from ablate.study import settings as fields
 from ablate.study.claims import METRICS, Claim
 from ablate.study.located import parse_yaml
 from ablate.study.reading import load_recorded, load_spec, parse_spec
-from ablate.study.resolved import plot, resolve, schedules
+from ablate.study.resolved import means, plot, resolve, schedules
 from ablate.study.schema import study_schema
 from ablate.study.smoke import smoke
 from ablate.study.spec import Choices, Invocation, Range, StudySpec
-from model.config import ModelConfig, Schedule, dump_config
+from model.config import ModelConfig, Schedule, build_config, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
 from model.presets import PRESETS
@@ -512,6 +512,21 @@ def test_resolved_rows_differ_from_the_baseline_by_what_was_written() -> None:
     assert schedules(rows["bias.lambda=0>0.2:cosine"].config) == {
         "bias.lambda": Schedule(0.0, 0.2, "cosine")
     }
+
+
+def test_schedules_inside_lists_and_matched_rates_are_shown_as_they_are_used() -> None:
+    dropout = {
+        "pattern": "segment", "length": [2, {"from": 2, "to": 8}],
+        "rate": {"from": 0.0, "to": 0.4}, "mean_rate": 0.1,
+    }  # fmt: skip
+    config = build_config({"token_dropout": dropout, "train": {"iterations": 1000}})
+    found = schedules(config)
+    assert set(found) == {"token_dropout.length[1]", "token_dropout.rate"}
+    assert found["token_dropout.length[1]"] == Schedule(2.0, 8.0)
+    assert found["token_dropout.rate"].to == pytest.approx(0.2, rel=0.01)
+    average = {"token_dropout.length[1]": 4.997, "token_dropout.rate": 0.1}
+    assert means(config) == pytest.approx(average, abs=1e-3)
+    assert means(ModelConfig()) == {}
 
 
 def test_a_schedule_is_drawn_between_its_ends() -> None:
