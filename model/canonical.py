@@ -25,6 +25,7 @@ from model.config import (
     knobs_of,
     sections_of,
 )
+from model.data.config import DataConfig, PseudoConfig
 from model.encoders.build import entry_of
 from model.priors.schedule import lengths_at
 
@@ -49,6 +50,13 @@ def canonical(config: ModelConfig) -> ModelConfig:
         tail=_tail(config.tail),
         bias=_bias(config.bias, config.decoder.depth),
     )
+
+
+def canonical_data(data: DataConfig, config: ModelConfig) -> DataConfig:
+    """The same for what a model reads: what is not drawn has no settings, and nothing is drawn for a model
+    that is not trained."""
+    drawn = data.pseudo if config.method == "dinomaly" and data.pseudo.kind != "none" else PseudoConfig()
+    return data if data.pseudo == drawn else replace(data, pseudo=drawn)
 
 
 def _only_own_sections(config: ModelConfig) -> ModelConfig:

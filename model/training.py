@@ -24,6 +24,7 @@ from model.losses import LooseLoss
 from model.low_rank import LowRankBottleneck
 from model.optim import StableAdamW, learning_rate
 from model.priors.schedule import value_at
+from model.pseudo import PseudoDefects
 from model.streams import generator
 from model.student import Student
 
@@ -103,6 +104,7 @@ def fit(
     seed: int,
     *,
     device: torch.device | str = "cpu",
+    pseudo: PseudoDefects | None = None,
     checkpoint: Path | None = None,
     key: str = "",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
@@ -113,6 +115,7 @@ def fit(
     Parameters
     ----------
     seed: replicate; drives init, data order and both noises through separate streams.
+    pseudo: copies of the images with pseudo-defects, some of which are shown in their place.
     checkpoint: file to resume from and to save to every ``train.checkpoint_every`` steps; one that is
         damaged, or of another run than ``key``, is set aside with a warning, and training begins anew.
     on_step: told (iteration, iterations, loss) every few steps.
@@ -152,9 +155,10 @@ def fit(
             knobs = student.set_progress(progress)
             tail = tail_knobs(config.tail, iteration, progress)
             student.seed_noise(seed, iteration)
-            loss, norm = train_step(
-                student, features[indices[next(order)]].to(device), optimiser, loss_of, lr, tail
-            )
+            rows = indices[next(order)]
+            groups = features[rows]
+            seen = None if pseudo is None else pseudo.shown(groups, rows, seed, iteration).to(device)
+            loss, norm = train_step(student, groups.to(device), optimiser, loss_of, lr, tail, seen)
             tail_values = {f"tail.{name}": v for name, v in dataclasses.asdict(tail).items()}
             pending.append((iteration, loss, lr, norm, knobs | tail_values | learned_strengths(student)))
             state.iteration = iteration + 1
@@ -181,12 +185,16 @@ def train_step(
     loss_of: LooseLoss,
     lr: float,
     tail: TailKnobs,
+    seen: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars)."""
+    """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars).
+
+    ``seen``: what the decoder reads in their place, of images with pseudo-defects.
+    """
     config = student.config.train
     half = config.precision == "bfloat16"
     with torch.autocast(groups.device.type, dtype=torch.bfloat16, enabled=half):
-        en, de = student(groups)
+        en, de = student(groups, seen)
     loss = loss_of(
         [e.float() for e in en],
         [d.float() for d in de],

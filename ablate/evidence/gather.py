@@ -30,6 +30,7 @@ from ablate.running.status import status
 from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.reading import load_recorded
+from ablate.study.row_data import varying_values
 from ablate.study.settings import unnest
 from ablate.study.spec import StudySpec
 from model.config import EncoderConfig, ModelConfig, dump_config
@@ -91,7 +92,10 @@ def gather(study_dir: Path) -> Results:
         categories=layout.categories,
         seeds=layout.seeds,
         factors=_factors(layout.levels),
-        settings={v: unnest(dump_config(run.config), ModelConfig) for v, run in configs.items()},
+        settings={
+            v: unnest(dump_config(run.config), ModelConfig) | _differing_data(run, configs.values())
+            for v, run in configs.items()
+        },
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
         same_as=_copies(plan, frame, baseline),
@@ -220,6 +224,12 @@ def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
         tuple(sorted(set(frame["seed"].tolist()))),
         levels,
     )
+
+
+def _differing_data(run: Run, runs: Iterable[Run]) -> dict[str, Any]:
+    """What a run reads, where runs of the study differ in it."""
+    own, others = varying_values(run.data), [varying_values(other.data) for other in runs]
+    return {path: value for path, value in own.items() if any(o[path] != value for o in others)}
 
 
 def _selects_on_report(spec: StudySpec | None, plan: StoredPlan | None) -> bool:

@@ -16,7 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from ablate.study.located import Located, Mark
 from ablate.study.settings import Leaf, leaves, nest, sections
 from ablate.study.text import shown
-from model.config import ModelConfig
 from model.suggest import suggestion
 
 
@@ -272,15 +271,15 @@ def expectation(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
     ))  # fmt: skip
 
 
-def checked_settings(sets: Mapping[str, Set]) -> dict[str, Any]:
-    """The values of the model's settings, each checked where it stands."""
-    known = leaves(ModelConfig)
+def checked_settings(sets: Mapping[str, Set], cls: type) -> dict[str, Any]:
+    """The values of settings, each checked where it stands."""
+    known = leaves(cls)
     return {path: check_value(known[path], item.value) for path, item in sets.items()}
 
 
-def checked_levels(path: str, node: Located) -> tuple[Any, ...]:
+def checked_levels(path: str, node: Located, cls: type) -> tuple[Any, ...]:
     """A factor's levels, each checked where it stands; none may be given twice."""
-    leaf = leaves(ModelConfig)[path]
+    leaf = leaves(cls)[path]
     values: list[Any] = []
     for item in node.sequence(f"factors.{path}"):
         value = check_value(leaf, item)

@@ -35,6 +35,7 @@ from ablate.study.located import Located, Mark, parse_yaml
 from ablate.study.methods import check_read
 from ablate.study.overrides import Replaced, applied, override
 from ablate.study.plugged import read_plugins
+from ablate.study.row_data import RowSettings, check_varying, of_model
 from ablate.study.searching import read_search
 from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
@@ -279,9 +280,12 @@ class _Reader:
             own["preset"].mark.fail(
                 f"base.preset: unknown preset {shown(preset)}", hint=f"known: {', '.join(PRESETS)}"
             )
+        for key, mark in rest.keys.items():
+            if key.partition(".")[0] == "data":
+                mark.fail(f"unknown key '{key}' in base", hint="what every row reads goes under data:")
         sets = given_settings(rest, ModelConfig, "base")
         values = unnest(PRESETS[preset].values, ModelConfig) if preset else {}
-        return preset, {**values, **checked_settings(sets)}, sets
+        return preset, {**values, **checked_settings(sets, ModelConfig)}, sets
 
     def _variants(self) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[Mark, dict[str, Set]]]]:
         node = self.items.get("variants")
@@ -296,8 +300,9 @@ class _Reader:
             twin = next((other for other in values if other.casefold() == name.casefold()), None)
             if twin is not None:
                 mark.fail(f"variants '{twin}' and '{name}' differ in case only")
-            given = given_settings(item, ModelConfig, f"variants.{name}")
-            values[name], sets[name] = checked_settings(given), (mark, given)
+            given = given_settings(item, RowSettings, f"variants.{name}")
+            check_varying(given)
+            values[name], sets[name] = checked_settings(given, RowSettings), (mark, given)
         if not values:
             self.root.keys["variants"].fail("variants is empty", hint="name at least one: baseline: {}")
         return values, sets
@@ -312,10 +317,11 @@ class _Reader:
             choices = " or ".join(design.schema["enum"])
             self.root.keys["factors"].fail("missing key 'design' in factors", hint=choices)
         chosen = check_value(design, own["design"], "factors")
-        given = given_settings(rest, ModelConfig, "factors")
+        given = given_settings(rest, RowSettings, "factors")
+        check_varying(given)
         if not given:
             self.root.keys["factors"].fail("factors names no setting", hint="e.g. tail.q: [0.01, 0.02]")
-        levels = {path: checked_levels(path, item.value) for path, item in given.items()}
+        levels = {path: checked_levels(path, item.value, RowSettings) for path, item in given.items()}
         return Factors(chosen, levels), {path: item.key for path, item in given.items()}
 
     def _check_number(
@@ -343,7 +349,7 @@ class _Reader:
         # The base alone may be incomplete on purpose, if every variant completes it.
         for row in records.rows_of(variants, factors):
             try:
-                build_config(nest({**base, **row.overrides}))
+                build_config(nest({**base, **of_model(row.overrides)}))
             except ValidationError as error:
                 named = [mark for path, mark in factor_marks.items() if path in row.factors]
                 if named:
@@ -362,7 +368,7 @@ class _Reader:
         if report.components:
             columns = self.items["report"].mapping("report")["components"].mapping("report.components")
             for label, node in columns.items():
-                known_path(str(node.value), ModelConfig, node.mark, f"report.components.{label}")
+                known_path(str(node.value), RowSettings, node.mark, f"report.components.{label}")
         if report.baseline is None:
             return replace(report, baseline=rows[0])
         if report.baseline not in rows:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ablate.study import settings as fields
+from ablate.study.row_data import VARYING, RowSettings
 from ablate.study.spec import Range, StudyFile
 from model.config import ModelConfig
 from model.priors.entries import PluginSections, prior_entries
@@ -24,7 +25,11 @@ from model.priors.entries import PluginSections, prior_entries
 MODELINE = "# yaml-language-server: $schema={path}"
 """A study's first line, with which editors find the schema."""
 
-_VALUES = {"$ref": "#/definitions/Settings"}
+_VALUES = {
+    "values": {"$ref": "#/definitions/Settings"},
+    "row": {"$ref": "#/definitions/RowSettings"},
+}
+"""Mappings of settings to one value each, written out once."""
 
 
 def study_schema() -> dict[str, Any]:
@@ -42,7 +47,9 @@ def study_schema() -> dict[str, Any]:
     )
     kinds = _kinds(definitions)
     definitions = {name: _filled(part, kinds) for name, part in definitions.items()}
-    definitions["Settings"] = {**_mapping(kinds["values"]), "type": ["object", "null"]}
+    for kind, pointer in _VALUES.items():
+        name = pointer["$ref"].rpartition("/")[2]
+        definitions[name] = {**_mapping(kinds[kind]), "type": ["object", "null"]}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **definitions.pop("StudyFile"),
@@ -64,7 +71,10 @@ def _kinds(definitions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         path: {"anyOf": [bounds, levels[path]], "description": values[path]["description"]}
         for path in paths
     }
-    return {"values": values, "levels": _tree(levels), "dimensions": _tree(dimensions)}
+    of_data = _of_data(definitions)
+    levels |= {path: _list_of(part) for path, part in of_data.items()}
+    row = {**values, **of_data, **_nested(of_data)}
+    return {"values": values, "row": row, "levels": _tree(levels), "dimensions": _tree(dimensions)}
 
 
 def _settings(definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,16 +93,41 @@ def _settings(definitions: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _of_data(definitions: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of ``data`` in which rows may differ, by dotted path."""
+    known, owners = fields.leaves(RowSettings), fields.sections(RowSettings)
+    found: dict[str, Any] = {}
+    for path in VARYING:
+        section, _, name = path.rpartition(".")
+        owner = owners[section].__name__
+        assert name in definitions[owner]["properties"], path
+        pointer = {"$ref": f"#/definitions/{owner}/properties/{name}"}
+        found[path] = {"allOf": [pointer], "description": known[path].description}
+    return found
+
+
+def _nested(of_path: Mapping[str, Any]) -> dict[str, Any]:
+    """Their sections, with the same inside by every path that a file may write there."""
+    found: dict[str, Any] = {}
+    for section in ("data.pseudo", "data"):  # the inner one first: the outer holds it
+        inner = {**of_path, **found}.items()
+        own = {p.removeprefix(f"{section}."): part for p, part in inner if p.startswith(f"{section}.")}
+        text = " ".join((fields.sections(RowSettings)[section].__doc__ or "").split())
+        found[section] = {**_mapping(own), "description": text}
+    return found
+
+
 def _tree(of_path: Mapping[str, Any]) -> dict[str, Any]:
     """Properties by dotted path, and the same again nested below their sections."""
     nested: dict[str, Any] = {}
-    for section, cls in fields.sections(ModelConfig).items():
+    for section, cls in fields.sections(RowSettings).items():
         inner = {
             path.removeprefix(f"{section}."): part
             for path, part in of_path.items()
             if path.startswith(f"{section}.")
         }
-        nested[section] = {**_mapping(inner), "description": " ".join((cls.__doc__ or "").split())}
+        if inner:
+            nested[section] = {**_mapping(inner), "description": " ".join((cls.__doc__ or "").split())}
     return {**nested, **of_path}
 
 
@@ -121,7 +156,7 @@ def _filled(schema: Any, kinds: Mapping[str, Mapping[str, Any]]) -> Any:
         return schema
     if "x-settings" in schema:
         kind = schema["x-settings"]
-        whole = {"allOf": [_VALUES]} if kind == "values" else _mapping(kinds[kind])
+        whole = {"allOf": [_VALUES[kind]]} if kind in _VALUES else _mapping(kinds[kind])
         return {**whole, **({"description": schema["description"]} if "description" in schema else {})}
     filled = {key: _filled(item, kinds) for key, item in schema.items()}
     for name, part in schema.get("properties", {}).items():

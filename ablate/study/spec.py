@@ -7,9 +7,10 @@ model's records define them: dotted settings, and levels or ranges of settings (
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn
@@ -21,6 +22,7 @@ from pydantic.json_schema import SkipJsonSchema
 from ablate.study.checking import fail_whole
 from ablate.study.claims import Claim, ClaimText
 from ablate.study.located import Mark
+from ablate.study.row_data import of_model, reserved, with_own
 from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
 from ablate.study.text import flow, label
@@ -45,8 +47,9 @@ VARIANT_NAME = r"^[^\s/\\<>]{1,120}$"
 
 Design = Literal["grid", "one-at-a-time"]
 
-Kind = Literal["values", "levels", "dimensions"]
-"""What stands behind a setting's path: one value, a list of levels, or a search dimension."""
+Kind = Literal["values", "row", "levels", "dimensions"]
+"""What stands behind a setting's path: one value (of a row: those of its data too), a list of levels, or a
+search dimension."""
 
 
 def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
@@ -179,7 +182,7 @@ class StudyFile:
     base: Base = field(default_factory=Base)
     """Preset and settings shared by every variant."""
     variants: Mapping[
-        Annotated[str, Field(pattern=VARIANT_NAME)], Annotated[Mapping[str, Any], of_settings("values")]
+        Annotated[str, Field(pattern=VARIANT_NAME)], Annotated[Mapping[str, Any], of_settings("row")]
     ] = field(default_factory=dict)
     """Named rows: name -> {dotted path: value}."""
     factors: Factors | None = None
@@ -306,9 +309,18 @@ class StudySpec:
         ConfigError: the values do not go together.
         """
         try:
-            return build_config(nest({**self.base, **overrides, **self.pinned}))
+            return build_config(nest({**self.base, **of_model(overrides), **self.pinned}))
         except ValidationError as error:
             fail_whole(error, {}, Mark(str(self.path)), "the configuration")
+
+    def data_of(self, overrides: Mapping[str, Any]) -> DataConfig:
+        """What a row with dotted overrides reads: the study's data, but for its training images."""
+        own = with_own(self.data, overrides)
+        return replace(own, reserve=self._reserve) if self._reserve else own
+
+    @functools.cached_property
+    def _reserve(self) -> tuple[tuple[float, int | None], ...]:
+        return reserved(self.data, (row.overrides for row in self.rows()))
 
 
 def known_categories(data: DataConfig) -> tuple[str, ...] | None:

@@ -6,12 +6,14 @@ import json
 import multiprocessing
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.config import ModelConfig
+from model.data.config import PseudoConfig
 from model.data.samples import Sample
 from model.encoders.build import build_encoder
 from model.errors import DataError, StorageError
@@ -22,6 +24,7 @@ from model.features import (
     cache_bytes,
     encoder_id,
     load_images,
+    open_copies,
     open_features,
 )
 from model.student import Student
@@ -147,6 +150,35 @@ def test_images_that_change_while_they_are_encoded_leave_no_features(parts, tmp_
             progress=change,
         )
     assert len(list(cache.rglob("*.json"))) == len(list(cache.rglob("*.bin"))) - 1 == 1
+
+
+def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path: Path):
+    dataset = dataset_of(parts["b"], tmp_path)
+    ordered = sorted(parts["b"], key=dataset.content.__getitem__)
+    told: list[str] = []
+
+    def opened_copies(**values: object) -> Features:
+        pseudo = PseudoConfig(kind="horizontal", copies=2, **values)
+        drawn = replace(dataset, config=replace(dataset.config, pseudo=pseudo))
+        return open_copies(
+            tiny_config(),
+            drawn,
+            ["b"],
+            cache_dir=tmp_path / "cache",
+            device=CPU,
+            progress=lambda *_: told.append("encoded"),
+        )
+
+    features = opened_copies()
+    assert [(c.sample, c.number) for c in features.samples] == [(s, n) for s in ordered for n in (0, 1)]
+    config = tiny_config()
+    layers = build_encoder(config.encoder, config.image.crop)(load_images(features.samples, config.image))
+    expected = torch.stack([(layers[0] + layers[1]) / 2, (layers[2] + layers[3]) / 2], dim=1)
+    assert torch.allclose(features[torch.arange(6)], expected, atol=1e-5)
+    opened_copies(share=1.0)
+    assert told == ["encoded"]
+    opened_copies(strength=0.5)
+    assert told == ["encoded"] * 2
 
 
 def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):

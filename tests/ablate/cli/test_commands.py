@@ -137,9 +137,12 @@ def test_plan_says_what_would_run(study: Path, tmp_path: Path) -> None:
 
 
 def test_plan_as_json(study: Path, tmp_path: Path) -> None:
-    done = ablate("plan", study, "--json", "--cache", tmp_path / "cache", cwd=tmp_path)
+    falling = "base.bias.lambda={from: 0.4, to: 0}"
+    done = ablate("plan", study, "--json", "--cache", tmp_path / "cache", "--set", falling, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
+    (means,) = content["means"].items()
+    assert means[0].startswith("bias.lambda 0.2") and len(means[1]) == 3
     assert (content["study"], content["runs"], content["duplicates"]) == ("tiny", 4, 2)
     assert [cell["state"] for cell in content["cells"]] == ["new", "new", "duplicate"] * 2
     assert len({cell["key"] for cell in content["cells"]}) == 4
