@@ -69,7 +69,9 @@ class _Sums(NamedTuple):
 
     @classmethod
     def over_channels(cls, en: Tensor, de: Tensor) -> _Sums:
-        return cls((en * de).sum(1), torch.linalg.vector_norm(en, dim=1), torch.linalg.vector_norm(de, dim=1))
+        return cls(
+            (en * de).sum(1), torch.linalg.vector_norm(en, dim=1), torch.linalg.vector_norm(de, dim=1)
+        )
 
     def distance(self) -> Tensor:
         return 1 - self.dot / (self.en.clamp_min(EPS) * self.de.clamp_min(EPS))
