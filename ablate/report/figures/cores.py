@@ -50,7 +50,7 @@ def shared_out(jobs: Sequence[Callable[[], T]], workers: int | None = None) -> l
 
 def _take(jobs: Sequence[Callable[[], T]], following: Any) -> dict[int, T]:
     """Do the next job that nobody has taken, until there is none."""
-    found = {}
+    found: dict[int, T] = {}
     while True:
         with following.get_lock():
             i = following.value
