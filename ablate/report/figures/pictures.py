@@ -9,11 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.evidence.judgement import Judgement
-from ablate.report.figures import curves, factor_lines, forest, gallery, heat_map, mechanism, slopes
+from ablate.report.figures import (
+    curves,
+    factor_lines,
+    forest,
+    gallery,
+    heat_map,
+    mechanism,
+    slopes,
+    specifications,
+)
 from ablate.report.figures.cores import shared_out
 from ablate.report.figures.style import Drawing, style
 
 SECTIONS: Mapping[str, Sequence[Callable[[Judgement], Iterator[Drawing]]]] = {
+    "claims": (specifications.drawings,),
     "differences": (forest.drawings,),
     "categories": (slopes.drawings,),
     "strata": (mechanism.drawings,),
