@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.data.check import Count, count
+from model.data.counts import Count, count
 from model.data.readers import READERS
 from model.data.recognise import Recognised, recognise
 from model.data.samples import GOOD

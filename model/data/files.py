@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from model.errors import DataError
@@ -92,16 +92,18 @@ def masks_by_stem(folder: Path) -> dict[str, Path]:
     return {**plain, **marked}
 
 
-def mask_of(image: Path, masks: dict[str, Path], folder: Path) -> Path:
-    """The mask of a defect image; :class:`DataError` naming the image where there is none."""
-    try:
-        return masks[image.stem]
-    except KeyError:
+def masks_of(images: Sequence[Path], masks: Mapping[str, Path], folder: Path) -> list[Path]:
+    """The mask of each defect image of a kind; :class:`DataError` naming every image without one."""
+    lacking = [image for image in images if image.stem not in masks]
+    if lacking:
+        first = lacking[0]
+        others = ", ".join(image.name for image in lacking[1:])
         raise DataError(
-            f"defect image {image} has no mask",
-            hint=f"expected {folder / image.stem}.png or {image.stem}_mask.png; "
+            f"defect image {first} has no mask" + (f", nor have {others} beside it" if others else ""),
+            hint=f"expected {folder / first.stem}.png or {first.stem}_mask.png; "
             "for images without masks use dataset: folder",
-        ) from None
+        )
+    return [masks[image.stem] for image in images]
 
 
 def require_only_good(train: Path) -> None:
