@@ -18,13 +18,26 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Visible entries of a folder by name (``.DS_Store`` and ``._x`` are no images)."""
     try:
         with os.scandir(folder) as scan:
-            return sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: e.name)
+            visible = [entry for entry in scan if not entry.name.startswith(".")]
     except FileNotFoundError:
         return []
     except NotADirectoryError:
         raise DataError(f"{folder} is a file, a folder is expected there") from None
     except OSError as error:
         raise DataError(f"cannot list {folder}: {error.strerror}") from None
+    for entry in visible:
+        if not _is_text(entry.name):  # no record of it could be written
+            name = os.fsencode(entry.name)
+            raise DataError(f"the name {name!r} in {folder} is no text", hint="rename it")
+    return sorted(visible, key=lambda entry: entry.name)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def images_in(folder: Path) -> list[Path]:
