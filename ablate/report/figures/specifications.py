@@ -48,7 +48,8 @@ def _caption(curve: SpecificationCurve, coverage: str) -> str:
         f"Each of {count} analyses is a metric, a category or their mean, and a stratum of the defects: "
         f"paired difference over {plural(len(curve.seeds), 'seed')} with {coverage} t-interval (long ones "
         "are cut), sorted; above 0 speaks for the claim. Filled: the interval excludes 0, not adjusted. "
-        f"Diamond: as declared. Joint sign-flip test of all: median {fixed(joint.median, 1, signed=True)} points, "
+        "Diamond: as declared. Joint sign-flip test of all: median "
+        f"{fixed(joint.median, 1, signed=True)} points, "
         f"p {_equals(joint.p_median)}; {joint.apart} apart from 0 on one side, p {_equals(joint.p_apart)}"
         f"{smallest}.{lacking}"
     )
