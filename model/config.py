@@ -23,6 +23,7 @@ from pydantic.dataclasses import dataclass
 from model.baselines.config import KnnConfig, PositionKnnConfig, SubspaceConfig
 from model.knobs import SECTION, Knob, Positive, Schedule, Shape, within
 from model.priors.config import BiasConfig, Direction, TailConfig, TokenDropoutConfig
+from model.priors.entries import PluginSections
 
 __all__ = [
     "BiasConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "KnnConfig",
     "Knob",
     "ModelConfig",
+    "PluginSections",
     "PositionKnnConfig",
     "RecentreConfig",
     "Schedule",
@@ -302,6 +304,8 @@ class ModelConfig:
     """Scoring."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     """Feature cache."""
+    plugins: PluginSections = field(default_factory=PluginSections)
+    """Priors that plug-ins bring."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -384,5 +388,11 @@ def sections_of(method: str) -> tuple[str, ...]:
 
 
 def dump_config(config: ModelConfig) -> dict[str, Any]:
-    """Nested plain data with YAML names; ``build_config(dump_config(c)) == c``."""
-    return _ADAPTER.dump_python(config, mode="json", by_alias=True)
+    """Nested plain data with YAML names; ``build_config(dump_config(c)) == c``.
+
+    ``plugins`` stands in it only where a plug-in's prior acts: other configurations do not know of any.
+    """
+    dumped = _ADAPTER.dump_python(config, mode="json", by_alias=True)
+    if not config.plugins:
+        del dumped["plugins"]
+    return dumped

@@ -82,6 +82,7 @@ def fit_detector(
     device: torch.device | str = "cpu",
     pseudo: PseudoDefects | None = None,
     checkpoint: Path | None = None,
+    key: str = "",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Detector:
@@ -101,6 +102,7 @@ def fit_detector(
             device=device,
             pseudo=pseudo,
             checkpoint=checkpoint,
+            key=key,
             on_step=on_step,
             should_stop=should_stop,
         )

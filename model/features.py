@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +30,13 @@ from model.code_identity import combined, modules_below
 from model.config import ImageConfig, ModelConfig, dump_config
 from model.data.config import PseudoConfig
 from model.data.dataset import Dataset
-from model.data.hashing import content_hash
+from model.data.hashing import content_hash, hash_file
 from model.data.pseudo import Copy
 from model.data.samples import Sample
 from model.data.transforms import load_image
 from model.encoders.base import EncoderShape
 from model.encoders.build import entry_of, weights_fingerprint
-from model.errors import StorageError
+from model.errors import DataError, StorageError
 from model.files import replacing, write_bytes
 from model.machine import available_cores
 from model.teacher import Teacher, build_teacher
@@ -159,14 +159,16 @@ class _Part:
     samples: tuple[Encodable, ...]
     digest: str
     """Hash of the images' contents, and of what is drawn on them: the file's name."""
+    read: Mapping[Path, str]
+    """Image files, and what they held when the dataset was read."""
 
     @classmethod
     def of(cls, dataset: Dataset, category: str) -> _Part:
         """Train and test samples, ordered by content: another split of the same images is the same file."""
         samples = (*dataset.train(category), *dataset.test(category))
         ordered = tuple(sorted(samples, key=dataset.content.__getitem__))
-        contents = "/".join(dataset.content[sample] for sample in ordered)
-        return cls(category, ordered, hashlib.blake2b(contents.encode(), digest_size=12).hexdigest())
+        digest = _digest("/".join(dataset.content[sample] for sample in ordered))
+        return cls(category, ordered, digest, {s.image_path: dataset.content[s] for s in ordered})
 
     @classmethod
     def of_copies(cls, dataset: Dataset, category: str, config: PseudoConfig) -> _Part:
@@ -179,8 +181,20 @@ class _Part:
         )
         what = [config.kind, config.strength, combined(modules_below(("model.data.pseudo",)))]
         contents = [f"{copy.content} {copy.number}" for copy in copies]
-        text = json.dumps([what, contents])
-        return cls(category, copies, hashlib.blake2b(text.encode(), digest_size=12).hexdigest())
+        digest = _digest(json.dumps([what, contents]))
+        return cls(category, copies, digest, {s.image_path: dataset.content[s] for s in ordered})
+
+    def check_unchanged(self) -> None:
+        """Raise DataError if an image is not what it was when the dataset was read."""
+        if any(hash_file(path) != content for path, content in self.read.items()):
+            raise DataError(
+                f"images of '{self.category}' were changed while they were being encoded",
+                hint="run the study again once nobody writes to them",
+            )
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def open_features(
@@ -203,6 +217,7 @@ def open_features(
     Raises
     ------
     StorageError: the cache cannot be written, or the disk is too full (says how much is needed).
+    DataError: an image cannot be read, or was changed while it was being encoded.
     """
     parts = [_Part.of(dataset, category) for category in categories]
     return _open(config, parts, cache_dir=cache_dir, device=device, progress=progress, verify=verify)
@@ -322,6 +337,7 @@ class _Loader:
                 stream.write(raw)
                 done += len(batch)
                 self.progress(done, total, note)
+        part.check_unchanged()  # else the features of other images stand under this name for ever
         header = _Header(
             shape=(len(part.samples), self.config.stored_count, shape.tokens, shape.dim),
             dtype=self.config.cache.dtype,

@@ -27,7 +27,7 @@ def encode(
 ) -> None:
     """Fill the feature cache that a study's runs will read, so that they start at once."""
     from ablate.cli.printing import EncodingProgress, make_console
-    from ablate.running.one_run import prepare
+    from ablate.running.material import prepare
     from ablate.study.plan import make_plan
 
     study, folder = load_study(spec, sets, smoke), cache_dir(cache)

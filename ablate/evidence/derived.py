@@ -33,8 +33,10 @@ def derived_plan(spec: StudySpec, frame: pd.DataFrame) -> StoredPlan | None:
         data=lambda data, _held: repr(data),  # rows that read other images are other runs
         encoder=lambda _encoder: "",
     )
+    added = frame[~frame["seed"].isin(list(spec.seeds))].groupby("seed")["variant"].unique()
+    more = {int(seed): tuple(map(str, variants)) for seed, variants in added.items()}
     try:
-        plan = make_plan(spec, cache_dir=Path(), sources=sources)
+        plan = make_plan(spec, cache_dir=Path(), more=more, sources=sources)
     except UserError:
         return None
     if not set(frame["variant"]) <= {row.variant for row in plan.rows}:

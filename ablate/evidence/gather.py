@@ -7,6 +7,7 @@ of failures. What could not be read is said in the report, not hidden.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.derived import derived_plan
+from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.results import Results, RunState
 from ablate.running.folder import Workspace
@@ -35,7 +37,7 @@ from model.config import EncoderConfig, ModelConfig, dump_config
 from model.encoders.build import describe
 from model.errors import StorageError, UserError
 from model.files import read_json
-from model.metric_names import METRICS
+from model.metric_names import METRICS, all_metrics
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")
@@ -66,8 +68,14 @@ def gather(study_dir: Path) -> Results:
             f"The baseline {baseline} is no row of this study; {layout.variants[0]} stands in for it."
         )
         baseline = layout.variants[0]
-    runs = _runs(workspace, plan, frame, warnings)
-    warnings += origin_warnings(workspace, (run.key for run in runs if run.state == "done"))
+    kept = read_kept(study_dir)
+    runs = _runs(workspace, plan, frame, warnings, kept.seconds if kept else {})
+    origins = (
+        kept.warnings
+        if kept
+        else tuple(origin_warnings(workspace, (run.key for run in runs if run.state == "done")))
+    )
+    warnings += origins
     stated = _claims(spec, layout.variants, warnings)
     sealed = _sealed(workspace, warnings)
     # What was declared before the first run is judged, whatever the study file says by now.
@@ -107,8 +115,10 @@ def gather(study_dir: Path) -> Results:
         dataset=spec.data.dataset if spec else "",
         selects_on_report=_selects_on_report(spec, plan),
         encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
-        provenance=_provenance(workspace, runs),
-        nan_reasons=_nan_reasons(workspace, frame),
+        provenance=kept.provenance if kept else _provenance(workspace, runs),
+        images=kept.image_variances if kept else {},
+        nan_reasons=kept.nan_reasons if kept else _nan_reasons(workspace, frame),
+        origins=origins,
         warnings=tuple(warnings),
     )
 
@@ -269,7 +279,11 @@ def _rows_with_runs(plan: StoredPlan | None) -> Iterable[tuple[Any, Run]]:
 
 
 def _runs(
-    workspace: Workspace, plan: StoredPlan | None, frame: pd.DataFrame, warnings: list[str]
+    workspace: Workspace,
+    plan: StoredPlan | None,
+    frame: pd.DataFrame,
+    warnings: list[str],
+    known_seconds: Mapping[str, float],
 ) -> tuple[RunState, ...]:
     if plan is None:
         known = frame[["key", "variant", "seed"]].drop_duplicates()
@@ -285,7 +299,7 @@ def _runs(
     for row in plan.rows:
         live = states.get(row.key)
         state = "done" if row.key in have else live.state if live else "waiting"
-        seconds = live.seconds if live and live.seconds is not None else float("nan")
+        seconds = live.seconds if live and live.seconds is not None else None
         found.append(
             RunState(
                 key=row.key,
@@ -294,7 +308,7 @@ def _runs(
                 category=row.category,
                 state="done" if state in _DONE else state,
                 reason=live.reason if live and row.key not in have else "",
-                seconds=seconds,
+                seconds=known_seconds.get(row.key, math.nan) if seconds is None else seconds,
             )
         )
     return tuple(found)
@@ -368,7 +382,7 @@ def _provenance(workspace: Workspace, runs: Iterable[RunState]) -> Mapping[str, 
 
 def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """Why metrics of committed runs have no value, from the runs' metrics.csv."""
-    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(METRICS)]
+    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(all_metrics())]
     found: dict[tuple[str, str, str], str] = {}
     for key, rows in gone.groupby("key", sort=False):
         reasons = _reasons(workspace.run_dir(str(key)) / "metrics.csv")

@@ -19,7 +19,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from ablate.evidence.results import Results
-from ablate.report.rendering import Cell, Column, Row, Table, to_csv, to_latex, to_markdown
+from ablate.report.latex import to_latex
+from ablate.report.numbers import Style
+from ablate.report.rendering import to_csv, to_markdown
+from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import setting_text
 from ablate.running.folder import Workspace
 from model.files import read_json
@@ -58,10 +61,10 @@ def embedded(data: Any) -> Markup:
     return Markup(text)
 
 
-def table_files(tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+def table_files(tables: Sequence[Table], style: Style) -> dict[str, dict[str, str]]:
     """Per table what its buttons copy."""
     return {
-        t.name: {"LaTeX": to_latex(t), "CSV": to_csv(t), "Markdown": to_markdown(t)}
+        t.name: {"LaTeX": to_latex(t, style), "CSV": to_csv(t), "Markdown": to_markdown(t)}
         for t in tables
         if t.columns
     }

@@ -16,7 +16,7 @@ from model.config import ModelConfig
 from model.data.config import PseudoConfig
 from model.data.samples import Sample
 from model.encoders.build import build_encoder
-from model.errors import StorageError
+from model.errors import DataError, StorageError
 from model.features import (
     CachedFeatures,
     Features,
@@ -134,14 +134,32 @@ def test_damage_is_found_and_encoded_again(parts, tmp_path: Path):
     assert {what for *_, what in told} == {"encoding b"}
 
 
+def test_images_that_change_while_they_are_encoded_leave_no_features(parts, tmp_path: Path):
+    def change(*_: object) -> None:
+        shutil.copyfile(parts["b"][0].image_path, parts["b"][1].image_path)
+
+    cache = tmp_path / "cache"
+    samples = [sample for part in parts.values() for sample in part]
+    with pytest.raises(DataError, match="images of 'b' were changed while"):
+        open_features(
+            tiny_config(),
+            dataset_of(samples, tmp_path),
+            tuple(parts),
+            cache_dir=cache,
+            device=CPU,
+            progress=change,
+        )
+    assert len(list(cache.rglob("*.json"))) == len(list(cache.rglob("*.bin"))) - 1 == 1
+
+
 def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path: Path):
     dataset = dataset_of(parts["b"], tmp_path)
-    content = {sample: f"{i:016x}" for i, sample in enumerate(parts["b"])}
+    ordered = sorted(parts["b"], key=dataset.content.__getitem__)
     told: list[str] = []
 
     def opened_copies(**values: object) -> Features:
         pseudo = PseudoConfig(kind="horizontal", copies=2, **values)
-        drawn = replace(dataset, config=replace(dataset.config, pseudo=pseudo), content=content)
+        drawn = replace(dataset, config=replace(dataset.config, pseudo=pseudo))
         return open_copies(
             tiny_config(),
             drawn,
@@ -152,7 +170,7 @@ def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path:
         )
 
     features = opened_copies()
-    assert [(c.sample, c.number) for c in features.samples] == [(s, n) for s in parts["b"] for n in (0, 1)]
+    assert [(c.sample, c.number) for c in features.samples] == [(s, n) for s in ordered for n in (0, 1)]
     config = tiny_config()
     layers = build_encoder(config.encoder, config.image.crop)(load_images(features.samples, config.image))
     expected = torch.stack([(layers[0] + layers[1]) / 2, (layers[2] + layers[3]) / 2], dim=1)
