@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from ablate.running.status import StudyStatus
     from ablate.study.plan import Plan, PlanLine
     from ablate.study.spec import StudySpec
-    from model.data.check import Count, Problem, StratumCount
+    from model.data.counts import Count, StratumCount
+    from model.data.problems import Problem
 
 _PIPED_WIDTH = 200
 """Columns of a table that no terminal limits."""

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -26,6 +26,9 @@ from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import setting_text
 from ablate.running.folder import Workspace
 from model.files import read_json
+
+if TYPE_CHECKING:
+    import jinja2
 
 LOG_LINES = 25
 MAX_LOGS = 20
@@ -44,6 +47,20 @@ class LogEnd:
 def template_text(name: str) -> str:
     """A file that is inlined as it is."""
     return (resources.files("ablate.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def template(name: str) -> jinja2.Template:
+    """A page's template; what is filled in is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ablate.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(name)
 
 
 def script() -> tuple[Markup, str]:

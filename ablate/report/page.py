@@ -49,19 +49,10 @@ def render(
 
     ``gallery``: what :func:`~ablate.report.figures.tiles.gallery_tiles` makes of the kept images.
     """
-    import jinja2
-
     results = judgement.results
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ablate.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     runs, settings = inside.runs_table(results), inside.settings_table(results)
     program, program_hash = inside.script()
-    return environment.get_template("report.html").render(
+    return inside.template("report.html").render(
         results=results,
         style=Markup(inside.template_text("report.css")),
         script=program,

@@ -74,7 +74,7 @@ class Dataset:
 def load_dataset(config: DataConfig, *, cache_dir: Path, progress: Progress | None = None) -> Dataset:
     """Read a dataset's structure, draw its subsets and splits, and fingerprint what is used.
 
-    Images are not decoded: that they can be is found out when they are, or by ``model.data.check``.
+    Images are not decoded: that they can be is found out when they are, or by ``model.data.problems``.
     ``cache_dir`` remembers file hashes and holds the built-in dataset; ``progress`` is told of the
     files being hashed (the first time only).
     Raises :class:`DataError` naming the folder or file that is not as the layout has it.

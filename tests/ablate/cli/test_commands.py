@@ -412,6 +412,22 @@ def test_a_strict_check_of_data_ends_with_1_if_anything_is_noted(tmp_path: Path)
     assert outcome(*command) == 0
 
 
+def test_a_check_of_data_writes_a_page_whatever_it_finds(tmp_path: Path) -> None:
+    root = layouts.mvtec(tmp_path / "data")
+    spec = tmp_path / "own.yaml"
+    spec.write_text(
+        STUDY.split("data:")[0] + f"data: {{dataset: mvtec, root: {root}}}\nvariants: {{a: {{}}}}\n"
+    )
+    page = tmp_path / "page.html"
+    command = ("data", "check", spec, "--cache", tmp_path / "cache", "--html", page)
+    assert outcome(*command) == 0
+    assert "image/jpeg" in page.read_text()
+    assert not (tmp_path / "tiny-data.png").exists()
+    (root / "bottle/test/good/000.png").write_bytes(b"no image")
+    assert outcome(*command) == 2
+    assert "cannot read image" in page.read_text()
+
+
 def test_claims_are_printed_and_strict_about_open_ones(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -238,7 +238,7 @@ def test_cache_folder_that_is_a_file(root: Path, tmp_path: Path) -> None:
 def test_loading_imports_no_torch(root: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from model.data.config import DataConfig\n"
-        "from model.data.dataset import load_dataset; import model.data.check\n"
+        "from model.data.dataset import load_dataset; import model.data.counts, model.data.problems\n"
         f"config = DataConfig(dataset='mvtec', root={str(root)!r})\n"
         f"load_dataset(config, cache_dir=Path({str(tmp_path)!r}))\n"
         "sys.exit(' '.join({'torch', 'pandas', 'matplotlib'} & set(sys.modules)) or None)"
