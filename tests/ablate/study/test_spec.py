@@ -515,6 +515,13 @@ def test_resolved_rows_differ_from_the_baseline_by_what_was_written() -> None:
     }
 
 
+def test_what_a_row_trains_on_is_resolved_as_its_other_settings_are() -> None:
+    text = edited("tail.q: 0.02}", "data: {max_train: 4, pseudo.kind: blob}}")
+    rows = {row.variant: row for row in resolve(parse(text))}
+    assert rows["top-q"].changes == {"data.max_train": (None, 4), "data.pseudo.kind": ("none", "blob")}
+    assert rows["dinomaly"].changes == {}
+
+
 def test_schedules_inside_lists_and_matched_rates_are_shown_as_they_are_used() -> None:
     dropout = {
         "pattern": "segment", "length": [2, {"from": 2, "to": 8}],
