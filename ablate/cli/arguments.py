@@ -131,6 +131,14 @@ def find_study(target: str, results: Path) -> Path:
     raise StorageError(f"no study '{path.name}' in {results}", hint=hint)
 
 
+def quiet_study(target: str, results: Path) -> Path:
+    """As :func:`find_study`, for a journal that is about to be read: without Optuna's remarks on it."""
+    from ablate.running.journal import quiet_optuna
+
+    quiet_optuna()
+    return find_study(target, results)
+
+
 def load_study(
     path: Path,
     sets: Sequence[str] | None = None,

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli import cluster_commands, data_commands, setup_commands, study_commands
+from ablate.cli import cluster_commands, data_commands, report_commands, setup_commands, study_commands
 from model import __version__
 from model.errors import UserError
 
@@ -35,9 +35,9 @@ for command in (
     study_commands.status,
     study_commands.ls,
     study_commands.logs,
-    study_commands.report,
-    study_commands.claims,
-    study_commands.verify,
+    report_commands.report,
+    report_commands.claims,
+    report_commands.verify,
     study_commands.clean,
     study_commands.repair,
     study_commands.dashboard,

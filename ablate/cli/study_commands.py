@@ -42,6 +42,7 @@ from ablate.cli.arguments import (
     dashboard_command,
     find_study,
     load_study,
+    quiet_study,
     run_options,
     set_threads,
 )
@@ -197,7 +198,7 @@ def status(
     from ablate.running.status import status as read_status
 
     joined = joined_study(study, results, storage)
-    folder = None if joined else _study_dir(study, results)
+    folder = None if joined else quiet_study(study, results)
 
     def read() -> StudyStatus:
         return read_shared(joined) if joined else read_status(folder or results)
@@ -247,88 +248,11 @@ def logs(
     from ablate.cli.printing import make_console, print_log_ends, print_logs
     from ablate.running.status import status as read_status
 
-    state = read_status(_study_dir(study, results))
+    state = read_status(quiet_study(study, results))
     if run_name is None:
         print_logs(make_console(), state)
     else:
         print_log_ends(make_console(), state, run_name, lines)
-
-
-def report(
-    study: Study,
-    decimals: Annotated[
-        int | None, typer.Option(help="Decimals of a percentage.", show_default="as a column needs")
-    ] = None,
-    percent: Annotated[
-        bool, typer.Option("--percent/--fraction", help="Percent and points, or fractions.")
-    ] = True,
-    metrics: Annotated[
-        str, typer.Option(help="Metrics of the tables, with commas.", show_default="the usual ones")
-    ] = "",
-    layout: Annotated[
-        str, typer.Option(help="LaTeX tables as wide as the page (wide), or as one column of it (column).")
-    ] = "wide",
-    venue: Annotated[
-        str, typer.Option(help="Page of LaTeX tables: cvpr, icml, neurips, iclr, eccv, ieee, article.")
-    ] = "cvpr",
-    storage: Storage = None,
-    results: Results = Path("results"),
-) -> None:
-    """Remake tables, figures and the report from what has finished so far, on whatever machine."""
-    from ablate.doors import make_report
-    from ablate.report.numbers import style_of
-
-    style = style_of(decimals, percent, metrics, layout, venue)
-    joined = joined_study(study, results, storage)
-    if joined:
-        from ablate.running.cluster import fetch_results
-
-        fetch_results(joined)
-    print(make_report(find_study(study, results), style))
-
-
-def claims(
-    study: Study,
-    as_json: Json = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 unless all are supported or equivalent.")
-    ] = False,
-    results: Results = Path("results"),
-) -> None:
-    """Say what became of a study's claims, and what would decide those that are open."""
-    from ablate.cli.printing import make_console, print_json
-    from ablate.doors import judge
-    from ablate.evidence.claim_verdicts import SETTLED
-    from ablate.report.findings import claim_findings
-    from ablate.report.tables.claims import claims_json
-
-    judgement = judge(find_study(study, results))
-    if as_json:
-        print_json(claims_json(judgement))
-    else:
-        console = make_console()
-        for finding in claim_findings(judgement) or ():
-            console.print(f"{finding.subject}: {finding.text}", markup=False, soft_wrap=True)
-        if not judgement.claims:
-            console.print("the study states no claims")
-    if strict and any(judged.verdict not in SETTLED for judged in judgement.claims):
-        raise typer.Exit(1)
-
-
-def verify(study: Study, results: Path = Path("results")) -> None:
-    """Compute again all that a report's tables print; exit with 1 at the first thing that differs."""
-    from ablate.cli.printing import make_console
-    from ablate.report.verifying import verify as recompute
-
-    found = recompute(_study_dir(study, results))
-    console = make_console()
-    if found.wrong:
-        console.print(found.wrong, markup=False, soft_wrap=True)
-        raise typer.Exit(1)
-    sealed = f"; claims sealed as {found.seal}" if found.seal else "; no claims were sealed"
-    console.print(
-        f"{found.numbers} numbers in {found.files} files, all as recomputed{sealed}", soft_wrap=True
-    )
 
 
 def clean(
@@ -343,7 +267,7 @@ def clean(
     from ablate.cli.printing import make_console, print_litter
     from ablate.running.clean import clean as find_litter
 
-    litter = find_litter(_study_dir(study, results), dry=not yes, interrupted=interrupted)
+    litter = find_litter(quiet_study(study, results), dry=not yes, interrupted=interrupted)
     print_litter(make_console(), litter, dry=not yes)
 
 
@@ -354,7 +278,7 @@ def repair(study: Study, results: Results = Path("results")) -> None:
     from ablate.running.manifest import set_aside_damaged
     from ablate.running.recorded import load_plan
 
-    workspace = Workspace(_study_dir(study, results))
+    workspace = Workspace(quiet_study(study, results))
     made = load_plan(workspace)
     found = set_aside_damaged(workspace, [run.key for run in made.runs])
     finished = sum(workspace.committed(run.key) for run in made.runs)
@@ -371,14 +295,6 @@ def dashboard(study: Study, port: int = 8080, results: Results = Path("results")
     """Open the study in optuna-dashboard (an optional extra)."""
     command = dashboard_command(find_study(study, results), port)
     os.execvp(command[0], command)
-
-
-def _study_dir(study: str, results: Path) -> Path:
-    """The folder of a study whose journal is about to be read, without Optuna's remarks on it."""
-    from ablate.running.journal import quiet_optuna
-
-    quiet_optuna()
-    return find_study(study, results)
 
 
 def _remote(storage: str | None, shared: bool, lease: float) -> Remote | None:
