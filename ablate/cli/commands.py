@@ -38,6 +38,7 @@ for command in (
     report_commands.report,
     report_commands.claims,
     report_commands.verify,
+    report_commands.compare,
     study_commands.clean,
     study_commands.repair,
     study_commands.dashboard,
@@ -50,6 +51,7 @@ for command in (
     setup_commands.priors,
 ):
     app.command()(command)
+app.command("import")(report_commands.import_rows)
 data_app.command("stripes")(data_commands.draw_stripes)
 data_app.command("check")(data_commands.check_data)
 app.add_typer(data_app, name="data")
