@@ -74,15 +74,20 @@ def _steady(config: ModelConfig) -> ModelConfig:
     changes: dict[str, Any] = {}
     for part in fields(config):
         section: Any = getattr(config, part.name)
-        knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
-        steady = {
-            name: knob.to
-            for name, knob in knobs.items()
-            if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to)
-        }
-        if steady:
+        if steady := _steady_knobs(section):
             changes[part.name] = replace(section, **steady)
-    return replace(config, **changes)
+    plugged = {name: _steady_knobs(section) for name, section in config.plugins.items()}
+    return replace(config, plugins=config.plugins.replaced(plugged), **changes)
+
+
+def _steady_knobs(section: Any) -> dict[str, float]:
+    """Knobs of a section whose schedules never move, as numbers."""
+    knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
+    return {
+        name: knob.to
+        for name, knob in knobs.items()
+        if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to)
+    }
 
 
 def _encoder(config: EncoderConfig) -> EncoderConfig:

@@ -66,7 +66,8 @@ class ReferenceRow:
 
     def predict(self, features: Features, indices: Tensor) -> Predictions:
         """See :class:`Detector`."""
-        batches = (features[chunk].cpu() for chunk in indices.split(BATCH))
+        groups = self.config.group_count
+        batches = (features[chunk][:, :groups].cpu() for chunk in indices.split(BATCH))
         return predict_row(self.scorer, batches, self.config.image.crop, self.config.score)
 
 
@@ -79,6 +80,7 @@ def fit_detector(
     *,
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
+    key: str = "",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Detector:
@@ -97,6 +99,7 @@ def fit_detector(
             seed,
             device=device,
             checkpoint=checkpoint,
+            key=key,
             on_step=on_step,
             should_stop=should_stop,
         )
@@ -107,7 +110,7 @@ def fit_detector(
         for chunk in indices.split(BATCH):
             if should_stop():
                 raise InterruptedRun(f"stopped by request after {done} of {len(indices)} images")
-            yield features[chunk].cpu()
+            yield features[chunk][:, : config.group_count].cpu()
             done += len(chunk)
             on_step(done, len(indices), 0.0)
 

@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +29,12 @@ from torch import Tensor
 from model.code_identity import combined, modules_below
 from model.config import ImageConfig, ModelConfig, dump_config
 from model.data.dataset import Dataset
-from model.data.hashing import content_hash
+from model.data.hashing import content_hash, hash_file
 from model.data.samples import Sample
 from model.data.transforms import load_image
 from model.encoders.base import EncoderShape
 from model.encoders.build import entry_of, weights_fingerprint
-from model.errors import StorageError
+from model.errors import DataError, StorageError
 from model.files import replacing, write_bytes
 from model.machine import available_cores
 from model.teacher import Teacher, build_teacher
@@ -129,7 +129,7 @@ def encoder_id(config: ModelConfig) -> str:
 def cache_bytes(config: ModelConfig, shape: EncoderShape, images: int) -> int:
     """Disk needed for ``images`` images, in bytes."""
     width = DTYPES[config.cache.dtype].itemsize
-    return images * config.group_count * shape.tokens * shape.dim * width
+    return images * config.stored_count * shape.tokens * shape.dim * width
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,19 @@ class _Part:
         """Train and test samples, ordered by content: another split of the same images is the same file."""
         samples = (*dataset.train(category), *dataset.test(category))
         ordered = tuple(sorted(samples, key=dataset.content.__getitem__))
-        contents = "/".join(dataset.content[sample] for sample in ordered)
-        return cls(category, ordered, hashlib.blake2b(contents.encode(), digest_size=12).hexdigest())
+        return cls(category, ordered, _digest(dataset.content[sample] for sample in ordered))
+
+    def check_unchanged(self) -> None:
+        """Raise DataError if an image is not what it was when the dataset was read."""
+        if _digest(hash_file(sample.image_path) for sample in self.samples) != self.digest:
+            raise DataError(
+                f"images of '{self.category}' were changed while they were being encoded",
+                hint="run the study again once nobody writes to them",
+            )
+
+
+def _digest(contents: Iterable[str]) -> str:
+    return hashlib.blake2b("/".join(contents).encode(), digest_size=12).hexdigest()
 
 
 def open_features(
@@ -170,6 +181,7 @@ def open_features(
     Raises
     ------
     StorageError: the cache cannot be written, or the disk is too full (says how much is needed).
+    DataError: an image cannot be read, or was changed while it was being encoded.
     """
     folder = cache_dir / "features" / encoder_id(config)
     parts = [_Part.of(dataset, category) for category in categories]
@@ -262,8 +274,9 @@ class _Loader:
                 stream.write(raw)
                 done += len(batch)
                 self.progress(done, total, note)
+        part.check_unchanged()  # else the features of other images stand under this name for ever
         header = _Header(
-            shape=(len(part.samples), self.config.group_count, shape.tokens, shape.dim),
+            shape=(len(part.samples), self.config.stored_count, shape.tokens, shape.dim),
             dtype=self.config.cache.dtype,
             checksum=checksum.hexdigest(),
             encoder=shape,

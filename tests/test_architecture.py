@@ -37,7 +37,7 @@ LIBRARIES = {
 HEAVY = ("torch", "pandas", "optuna", "matplotlib", "timm", "scipy", "sklearn", "statsmodels", "pydantic")
 """What ``ablate --help`` must not load."""
 
-MOST_LINES = 460
+MOST_LINES = 420
 
 MODULES = sorted(
     path

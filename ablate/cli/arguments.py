@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -41,8 +42,11 @@ MaxPlan = Annotated[
 ]
 MaxRuns = Annotated[int | None, typer.Option(min=1, help="Start at most this many runs.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print progress as JSON, one object a line.")]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Lines that follow each other, as in a log, on a terminal too.")
+]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, or 1")
+    int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, else per core")
 ]
 Timeout = Annotated[
     str | None,
@@ -57,7 +61,7 @@ AcceptCode = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, or GPUs to share: cuda:0,1.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads per run.", show_default="cores / workers")
+    int, typer.Option(min=1, help="CPU threads per run; results of another number are another's runs.")
 ]
 
 Storage = Annotated[
@@ -131,14 +135,6 @@ def find_study(target: str, results: Path) -> Path:
     raise StorageError(f"no study '{path.name}' in {results}", hint=hint)
 
 
-def quiet_study(target: str, results: Path) -> Path:
-    """As :func:`find_study`, for a journal that is about to be read: without Optuna's remarks on it."""
-    from ablate.running.journal import quiet_optuna
-
-    quiet_optuna()
-    return find_study(target, results)
-
-
 def load_study(
     path: Path,
     sets: Sequence[str] | None = None,
@@ -146,8 +142,11 @@ def load_study(
     *,
     echo: bool = True,
     max_plan: int | None = None,
+    threads: int = 1,
 ) -> StudySpec:
     """The spec that a command's argument and its ``--set`` options mean; ``echo``: say what was set.
+
+    ``threads``: of each run.
 
     Raises :class:`ConfigError` for anything wrong with it.
     """
@@ -157,7 +156,19 @@ def load_study(
     spec = load_spec(path, tuple(sets or ()), smoke=smoke, most_runs=max_plan or MOST_RUNS)
     if echo:
         print_overrides(make_console(), spec)
-    return spec
+    return replace(spec, invocation=replace(spec.invocation, threads=threads))
+
+
+def check_weights(spec: StudySpec) -> list[str]:
+    """What the study's encoders lack on this machine and would download, before anything slow begins.
+
+    Raises :class:`~model.errors.CheckpointError` for a lack that would stop every run.
+    """
+    from model.encoders.build import entry_of
+
+    encoders = dict.fromkeys(spec.config(row.overrides).encoder for row in spec.rows())
+    found = (entry_of(encoder.name).missing_weights(encoder) for encoder in encoders)
+    return list(dict.fromkeys(lack for lack in found if lack))
 
 
 def seconds(text: str | None) -> float | None:
@@ -192,31 +203,26 @@ def run_options(
     ------
     ConfigError: an option's value has the wrong form.
     """
+    from ablate.running.capacity import default_workers, visible_gpus
     from ablate.running.session import RunOptions
 
     found = re.fullmatch(r"auto|cpu|cuda(?::(\d+(?:,\d+)*))?|mps", device)
     if not found:
         raise ConfigError(f"--device: unknown device '{device}'", hint="auto, cpu, cuda or cuda:0,1")
-    gpus = tuple(found[1].split(",")) if found[1] else ()
+    kind = None if device == "auto" else device.partition(":")[0]
+    named = tuple(found[1].split(",")) if found[1] else ()
+    gpus = named or (visible_gpus() if kind in (None, "cuda") else ())
     return RunOptions(
-        workers=workers or max(len(gpus), 1),
+        workers=workers or default_workers(kind, gpus),
         max_runs=max_runs,
         timeout=seconds(timeout),
         retries=retries,
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         gpus=gpus,
-        device=None if device == "auto" else device.partition(":")[0],
+        device=kind,
         cache_dir=str(cache_dir(cache)),
     )
-
-
-def set_threads(threads: int | None) -> None:
-    """Hold each run to so many CPU threads; without a number, runs share the cores evenly."""
-    if threads is not None:
-        from ablate.running.process import allot_threads
-
-        allot_threads(os.environ, threads, override=True)
 
 
 def torch_device(device: str) -> str:
@@ -241,24 +247,35 @@ def init_options(
     mask: str,
     bias: str,
     schedule: str,
+    from_data: Path | None = None,
+    cache: Path | None = None,
     **plain: Any,
 ) -> Options:
-    """Options of ``init``; lists are separated by commas.
+    """Options of ``init``; lists are separated by commas. ``from_data``: a folder to read the data's from.
 
     Raises
     ------
-    ConfigError: a list holds something that is not a number.
+    ConfigError: a list holds something that is not a number, or the data are described twice.
+    DataError: the folder has no layout that is known.
     """
     from ablate.cli.starter import Options
 
+    given: dict[str, Any] = {"categories": _items("categories", categories, str)}
+    if from_data is not None:
+        if categories or plain["root"] is not None or plain["dataset"] != "stripes":
+            raise ConfigError(
+                "--from-data finds out dataset, root and categories", hint="leave the options of these out"
+            )
+        from ablate.cli.found_data import found_options
+
+        given = found_options(from_data, cache_dir(cache))
     return Options(
-        categories=_items("categories", categories, str),
         q=_items("q", q, float),
         alpha=_items("alpha", alpha, float),
         mask=_items("mask", mask, str),
         bias=_items("bias", bias, float),
         schedule=_items("schedule", schedule, str),
-        **plain,
+        **{**plain, **given},
     )
 
 
@@ -292,3 +309,11 @@ def dashboard_command(study_dir: Path, port: int) -> list[str]:
             "optuna-dashboard is not installed", hint="install it with: pip install 'ablate[dashboard]'"
         )
     return [program, str(study_dir / "optuna.journal"), "--port", str(port)]
+
+
+def study_folder(study: str, results: Path) -> Path:
+    """The folder of a study whose journal is about to be read, without Optuna's remarks on it."""
+    from ablate.running.journal import quiet_optuna
+
+    quiet_optuna()
+    return find_study(study, results)

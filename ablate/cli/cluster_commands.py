@@ -17,11 +17,9 @@ from ablate.cli.arguments import (
     Retries,
     Storage,
     Study,
-    Threads,
     Timeout,
     Workers,
     run_options,
-    set_threads,
 )
 from model.errors import ConfigError
 
@@ -38,7 +36,6 @@ def worker(
     retries: Retries = 1,
     as_json: JsonLines = False,
     device: Device = "auto",
-    threads: Threads = None,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
@@ -48,7 +45,6 @@ def worker(
     from ablate.running.remote import join
     from ablate.running.server import find_address
 
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,

@@ -14,7 +14,14 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli import cluster_commands, data_commands, report_commands, setup_commands, study_commands
+from ablate.cli import (
+    cluster_commands,
+    data_commands,
+    report_commands,
+    results_commands,
+    setup_commands,
+    study_commands,
+)
 from model import __version__
 from model.errors import UserError
 
@@ -32,16 +39,16 @@ for command in (
     cluster_commands.worker,
     study_commands.plan,
     study_commands.show,
-    study_commands.status,
-    study_commands.ls,
-    study_commands.logs,
+    results_commands.status,
+    results_commands.ls,
+    results_commands.logs,
     report_commands.report,
     report_commands.claims,
     report_commands.verify,
     report_commands.compare,
-    study_commands.clean,
-    study_commands.repair,
-    study_commands.dashboard,
+    results_commands.clean,
+    results_commands.repair,
+    results_commands.dashboard,
     data_commands.encode,
     data_commands.evaluate,
     data_commands.export,

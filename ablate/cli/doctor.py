@@ -15,7 +15,8 @@ from typing import Literal
 from ablate.running.provenance import PACKAGES
 from model import __version__
 from model.config import EncoderConfig
-from model.encoders.build import describe
+from model.encoders.build import describe, entry_of
+from model.errors import CheckpointError
 from model.machine import available_cores
 
 Level = Literal["ok", "note", "problem"]
@@ -93,6 +94,18 @@ def _optional() -> Iterator[Finding]:
         yield Finding("git", "not found: runs cannot record the code's revision", "note")
 
 
+def _published_weights(encoder: EncoderConfig) -> Finding:
+    try:
+        lacking = entry_of(encoder.name).missing_weights(encoder)
+    except CheckpointError as error:
+        return Finding("weights", str(error), "problem")
+    return (
+        Finding("weights", f"{lacking} (reachability not tested here)", "note")
+        if lacking
+        else Finding("weights", "published by timm, downloaded already")
+    )
+
+
 def _encoder(encoder: EncoderConfig) -> Iterator[Finding]:
     yield Finding("encoder", describe(encoder))
     if encoder.weights:
@@ -101,8 +114,7 @@ def _encoder(encoder: EncoderConfig) -> Iterator[Finding]:
         text = str(path) if found else f"{path} does not exist"
         yield Finding("weights", text, "ok" if found else "problem")
     elif encoder.pretrained:
-        text = "published by timm; downloaded at first use unless cached (reachability not tested here)"
-        yield Finding("weights", text, "note")
+        yield _published_weights(encoder)
     if "dinov2" not in encoder.name and "dinov3" not in encoder.name:
         yield Finding(
             "conclusions",

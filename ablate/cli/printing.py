@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import Counter
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.style import Style
 from rich.table import Table
+from rich.text import Text
 
 from ablate.study.resolved import Resolved, base_values, plot, resolve, schedules
 from ablate.study.text import label
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ablate.cli.doctor import Finding
+    from ablate.evidence.judgement import Judgement
     from ablate.running.clean import Litter
     from ablate.running.status import StudyStatus
     from ablate.study.plan import Plan, PlanLine
@@ -40,10 +44,44 @@ _STATE_STYLE = {
 }  # fmt: skip
 
 
-def make_console() -> Console:
-    """Standard output; without wrapping or colours when it is piped."""
+def make_console(*, plain: bool = False) -> Console:
+    """Standard output; without wrapping or colours when it is piped, or ``plain``."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPED_WIDTH)
+    if console.is_terminal and not plain:
+        return console
+    return Console(highlight=False, width=_PIPED_WIDTH, force_terminal=False, color_system=None)
+
+
+@contextlib.contextmanager
+def busy(console: Console | None, what: str) -> Iterator[None]:
+    """Say what is being done while it is: a turning sign on a terminal, else a line; None: silence."""
+    if console is None:
+        yield
+    elif console.is_terminal:
+        with console.status(what):
+            yield
+    else:
+        console.print(what, markup=False)
+        yield
+
+
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """What a user should know before anything begins."""
+    for note in notes:
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
+
+
+def print_ending(console: Console, judgement: Judgement, page: Path) -> None:
+    """What a study says when it ends: the claims' verdicts, the table, and where the report is."""
+    from ablate.report.ending import claim_lines
+    from ablate.report.page import terminal_table
+
+    for line in claim_lines(judgement):
+        console.print(line, soft_wrap=True)
+    console.print(terminal_table(judgement))
+    place = Text(str(page))
+    place.stylize(Style(link=page.absolute().as_uri()))
+    console.print(Text("report: ") + place, soft_wrap=True)
 
 
 def print_json(content: Any) -> None:
@@ -127,6 +165,8 @@ def print_status(console: Console, status: StudyStatus) -> None:
             f"{status.workers} workers in {len(status.sessions)} sessions, "
             f"about {duration(status.eta)} to go"
         )
+    elif alone := status.counts.get("running"):
+        console.print(f"{alone} workers whose supervisor is gone are about to stop")
     else:
         console.print("nobody is working on it")
     for worker in status.live:

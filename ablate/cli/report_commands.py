@@ -16,7 +16,7 @@ from ablate.cli.arguments import (
     Study,
     cache_dir,
     find_study,
-    quiet_study,
+    study_folder,
     torch_device,
 )
 from ablate.cli.cluster_commands import joined_study
@@ -153,7 +153,7 @@ def verify(
     from ablate.cli.printing import EncodingProgress, make_console
     from ablate.report.verifying import verify as recompute
 
-    folder = quiet_study(study, results)
+    folder = study_folder(study, results)
     found = recompute(folder)
     console = make_console()
     if found.wrong:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +24,7 @@ from ablate.cli.arguments import (
     MaxRuns,
     Memory,
     Partition,
+    Plain,
     Results,
     Retries,
     RetryFailed,
@@ -39,12 +40,10 @@ from ablate.cli.arguments import (
     Timeout,
     Workers,
     cache_dir,
-    dashboard_command,
+    check_weights,
     find_study,
     load_study,
-    quiet_study,
     run_options,
-    set_threads,
 )
 from ablate.cli.cluster_commands import joined_study
 
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
     from ablate.running.server import Remote
     from ablate.running.session import RunOptions
     from ablate.running.slurm import SlurmOptions
-    from ablate.running.status import StudyStatus
     from ablate.study.spec import StudySpec
 
 
@@ -89,17 +87,23 @@ def run(
     account: Account = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
     as_json: JsonLines = False,
+    plain: Plain = False,
     device: Device = "auto",
-    threads: Threads = None,
+    threads: Threads = 1,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
     """Run a study: what is missing of it; finished runs are never repeated."""
-    if until_decided:
-        count = len(load_study(spec, sets, echo=False).seeds)
-        sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
-    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
-    set_threads(threads)
+    from ablate.cli.printing import busy, make_console, print_notes
+
+    with busy(None if as_json or dry_run else make_console(plain=plain), f"reading {spec}"):
+        if until_decided:
+            count = len(load_study(spec, sets, echo=False).seeds)
+            sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
+        study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
+        lacks = check_weights(study)
+    if not as_json:
+        print_notes(make_console(plain=plain), lacks)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -120,7 +124,7 @@ def run(
         from ablate.running.slurm import SlurmOptions
 
         asked = SlurmOptions(array, partition, gres, time, mem, account)
-    raise typer.Exit(_start(study, results, options, as_json, accept_code, futility, place, asked))
+    raise typer.Exit(_start(study, results, options, as_json, plain, accept_code, futility, place, asked))
 
 
 def resume(
@@ -132,8 +136,8 @@ def resume(
     retry_failed: RetryFailed = False,
     keep_going: KeepGoing = True,
     as_json: JsonLines = False,
+    plain: Plain = False,
     device: Device = "auto",
-    threads: Threads = None,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
@@ -142,7 +146,6 @@ def resume(
     from ablate.study.reading import load_recorded
 
     folder = find_study(study, results)
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -155,7 +158,7 @@ def resume(
     )
     joined = joined_study(study, results, None)
     place = Remote(joined.server.address, joined.shared, joined.timing.lease) if joined else None
-    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json, remote=place))
+    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json, plain, remote=place))
 
 
 def plan(
@@ -164,13 +167,19 @@ def plan(
     smoke: Smoke = False,
     as_json: Json = False,
     max_plan: MaxPlan = None,
+    threads: Threads = 1,
     accept_code: AcceptCode = False,
     workers: Annotated[int, typer.Option(min=1, help="Workers to estimate the time for.")] = 1,
     results: Results = Path("results"),
     cache: Cache = None,
 ) -> None:
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
-    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan)
+    from ablate.cli.printing import make_console, print_notes
+
+    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
+    lacks = check_weights(study)
+    if not as_json:
+        print_notes(make_console(), lacks)
     _print_plan(study, results, cache_dir(cache), workers, as_json, accept_code)
 
 
@@ -183,118 +192,6 @@ def show(
     from ablate.cli.printing import make_console, print_study
 
     print_study(make_console(), load_study(spec, sets), variant)
-
-
-def status(
-    study: Study,
-    as_json: Json = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep looking until nobody works on it.")] = False,
-    storage: Storage = None,
-    results: Results = Path("results"),
-) -> None:
-    """Say where a study stands, also while it is running: its runs, and the workers of all machines."""
-    from ablate.cli.printing import make_console, print_json, print_status, watched
-    from ablate.running.remote import read_shared
-    from ablate.running.status import status as read_status
-
-    joined = joined_study(study, results, storage)
-    folder = None if joined else quiet_study(study, results)
-
-    def read() -> StudyStatus:
-        return read_shared(joined) if joined else read_status(folder or results)
-
-    if as_json:
-        print_json(read().as_dict())
-        return
-    console = make_console()
-    for state in watched(read, console) if watch else [read()]:
-        print_status(console, state)
-
-
-def ls(as_json: Json = False, results: Results = Path("results")) -> None:
-    """List the studies of a results folder, and where each stands."""
-    from ablate.cli.arguments import studies_in
-    from ablate.cli.printing import make_console, print_json, print_studies
-    from ablate.running.journal import quiet_optuna
-    from ablate.running.status import status as read_status
-
-    quiet_optuna()
-    folders = studies_in(results)
-    started = [folder for folder in folders if (folder / "plan.json").is_file()]
-    states = {folder.name: read_status(folder) if folder in started else None for folder in folders}
-    if as_json:
-        print_json(
-            [
-                {"study": name, "finished": state and state.finished, "counts": state and state.counts}
-                for name, state in states.items()
-            ]
-        )
-    else:
-        print_studies(make_console(), states)
-
-
-def logs(
-    study: Study,
-    run_name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RUN]", help="Start of a run's key, or its variant.", show_default="list all"
-        ),
-    ] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Last lines to print.")] = 40,
-    results: Results = Path("results"),
-) -> None:
-    """List the logs of a study's runs, or print the end of some."""
-    from ablate.cli.printing import make_console, print_log_ends, print_logs
-    from ablate.running.status import status as read_status
-
-    state = read_status(quiet_study(study, results))
-    if run_name is None:
-        print_logs(make_console(), state)
-    else:
-        print_log_ends(make_console(), state, run_name, lines)
-
-
-def clean(
-    study: Study,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False,
-    interrupted: Annotated[
-        bool, typer.Option("--interrupted", help="Also attempts that could be continued.")
-    ] = False,
-    results: Results = Path("results"),
-) -> None:
-    """List (or delete) what dead or finished work left behind; never anything of a live run."""
-    from ablate.cli.printing import make_console, print_litter
-    from ablate.running.clean import clean as find_litter
-
-    litter = find_litter(quiet_study(study, results), dry=not yes, interrupted=interrupted)
-    print_litter(make_console(), litter, dry=not yes)
-
-
-def repair(study: Study, results: Results = Path("results")) -> None:
-    """Check every file of a study's finished runs; set damaged runs aside, for `resume` to compute."""
-    from ablate.running.folder import Workspace
-    from ablate.running.frame import FrameWriter
-    from ablate.running.manifest import set_aside_damaged
-    from ablate.running.recorded import load_plan
-
-    workspace = Workspace(quiet_study(study, results))
-    made = load_plan(workspace)
-    found = set_aside_damaged(workspace, [run.key for run in made.runs])
-    finished = sum(workspace.committed(run.key) for run in made.runs)
-    for line in found:
-        print(line)
-    if finished:
-        FrameWriter(workspace, made).write()
-    print(f"{finished} of {len(made.runs)} runs are finished and whole; runs.csv is remade from them")
-    if found:
-        print(f"continue with: ablate resume {workspace.study_dir}")
-
-
-def dashboard(study: Study, port: int = 8080, results: Results = Path("results")) -> None:
-    """Open the study in optuna-dashboard (an optional extra)."""
-    command = dashboard_command(find_study(study, results), port)
-    os.execvp(command[0], command)
 
 
 def _remote(storage: str | None, shared: bool, lease: float) -> Remote | None:
@@ -310,30 +207,35 @@ def _start(
     results: Path,
     options: RunOptions,
     as_json: bool,
+    plain: bool,
     accept_code: bool = False,
     futility: bool = True,
     remote: Remote | None = None,
     slurm: SlurmOptions | None = None,
 ) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
-    from ablate.cli.printing import make_console, print_at_once
-    from ablate.doors import judge, start
-    from ablate.report.page import terminal_table, write_report
-    from ablate.running.progress import JsonView, make_view
+    from ablate.cli.printing import busy, make_console, print_at_once, print_ending
 
-    console = make_console()
+    console = make_console(plain=plain)
+    # Before anything slow is imported: something is to be seen at once.
+    with busy(None if as_json else console, f"starting {spec.study}"):
+        from ablate.running.progress import JsonView, make_view
+
     events = JsonView(print_at_once) if as_json else None
-    view = events or make_view(console)
-    result = start(
-        spec,
-        results,
-        options,
-        view,
-        accept_code=accept_code,
-        futility=futility,
-        remote=remote,
-        slurm=slurm,
-    )
+    view = events or make_view(console, plain=plain)
+    with contextlib.closing(view):
+        from ablate.doors import start
+
+        result = start(
+            spec,
+            results,
+            options,
+            view,
+            accept_code=accept_code,
+            futility=futility,
+            remote=remote,
+            slurm=slurm,
+        )
 
     def say(line: str) -> None:
         if events:
@@ -345,11 +247,16 @@ def _start(
         say(line)
     interrupted = result.exit_code > 2
     if not interrupted and result.state.finished:
-        judgement = judge(results / spec.study)
-        page = write_report(judgement)
-        if not events:
-            console.print(terminal_table(judgement))
-        say(f"report: {page}")
+        with busy(None if events else console, "judging the results and drawing the report"):
+            from ablate.doors import judge
+            from ablate.report.page import write_report
+
+            judgement = judge(results / spec.study)
+            page = write_report(judgement)
+        if events:
+            say(f"report: {page}")
+        else:
+            print_ending(console, judgement, page)
     return result.exit_code
 
 

@@ -22,8 +22,7 @@ from ablate.evidence.completeness import Completeness
 from ablate.evidence.differences import Difference
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.sequential import Hypothesis, SequentialVerdict, judge
-from ablate.evidence.sequential import holm as holm_adjusted
-from ablate.evidence.stats import NAN, SAME, paired_p
+from ablate.evidence.stats import NAN, SAME, holm_adjusted, paired_p
 from ablate.study.claims import Claim
 
 ClaimVerdict = Literal["supported", "refuted", "equivalent", "undecided", "undecidable", "incomplete"]
@@ -203,7 +202,6 @@ def at_every_look(d: Difference, verdict: SequentialVerdict) -> Difference:
         estimate=estimate,
         p=verdict.p,
         p_holm=verdict.p,
-        p_sign_flip=NAN,
         looks=tuple(look.n for look in verdict.looks),
     )
 

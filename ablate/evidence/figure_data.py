@@ -15,7 +15,6 @@ import numpy as np
 from ablate.evidence.differences import Difference
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS, Estimate
-from ablate.evidence.values import of_variant
 from model.metric_names import DISTANCES
 
 # ---------------------------------------------------------------------------------- factors
@@ -172,22 +171,17 @@ class Slopes:
 def slopes(judgement: Judgement) -> list[Slopes]:
     """One panel per variant other than the baseline, on the primary metric; complete pairs only."""
     results, matrix = judgement.results, judgement.primary.matrix
-    theirs = of_variant(matrix, results.baseline)
+    theirs = matrix.of(results.baseline)
     panels: list[Slopes] = []
     for variant in results.variants:
         if variant == results.baseline:
             continue
-        ours = of_variant(matrix, variant)
-        seeds = [s for s in ours.index if s in theirs.index]
+        both = POINTS * np.stack([theirs, matrix.of(variant)], axis=-1)
         pairs: dict[str, tuple[tuple[float, float], ...]] = {}
-        for category in matrix.columns:
-            both = np.stack(
-                [part.loc[seeds, category].to_numpy(dtype=np.float64) * POINTS for part in (theirs, ours)],
-                1,
-            )
-            whole = tuple((float(b), float(v)) for b, v in both if math.isfinite(b + v))
-            if whole:
-                pairs[str(category)] = whole
+        for i, category in enumerate(matrix.categories):
+            found = tuple((b, v) for b, v in both[:, i].tolist() if math.isfinite(b + v))
+            if found:
+                pairs[category] = found
         if pairs:
             panels.append(Slopes(variant, results.baseline, judgement.primary.metric, pairs))
     return panels

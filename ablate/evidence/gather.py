@@ -37,7 +37,7 @@ from model.config import EncoderConfig, ModelConfig, dump_config
 from model.encoders.build import describe
 from model.errors import StorageError, UserError
 from model.files import read_json
-from model.metric_names import METRICS
+from model.metric_names import METRICS, all_metrics
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")
@@ -374,7 +374,7 @@ def _provenance(workspace: Workspace, runs: Iterable[RunState]) -> Mapping[str, 
 
 def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """Why metrics of committed runs have no value, from the runs' metrics.csv."""
-    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(METRICS)]
+    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(all_metrics())]
     found: dict[tuple[str, str, str], str] = {}
     for key, rows in gone.groupby("key", sort=False):
         reasons = _reasons(workspace.run_dir(str(key)) / "metrics.csv")

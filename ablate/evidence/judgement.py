@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ablate.evidence.boundaries import Plan
 from ablate.evidence.calibration import Calibrated, calibrate
@@ -42,9 +41,9 @@ from ablate.evidence.stats import (
     paired_p,
     smallest_sign_flip_p,
 )
-from ablate.evidence.values import SeedMeans, of_variant, seed_means, value_matrix
+from ablate.evidence.values import Matrix, SeedMeans, Values
 from ablate.study.claims import Claim
-from model.metric_names import METRICS
+from model.metric_names import all_metrics
 
 __all__ = ["ClaimVerdict", "Comparison", "JudgedClaim", "Judgement", "VariantMean"]
 PLANTED = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -74,26 +73,24 @@ class Comparison:
     category: str | None
     """One category, or None for the mean over categories."""
     stratum: str
-    matrix: pd.DataFrame = field(repr=False)
-    """Of this metric and stratum: rows (variant, seed), one column per category, NaN where missing."""
+    matrix: Matrix = field(repr=False)
+    """Of this metric and stratum."""
 
     @cached_property
     def categories(self) -> int:
         """Categories that a complete mean averages over."""
-        return 1 if self.category is not None else len(self.matrix.columns)
+        return 1 if self.category is not None else len(self.matrix.categories)
 
     @cached_property
     def means(self) -> Mapping[str, VariantMean]:
         """By variant, the baseline included."""
         found = {}
+        matrix = self.matrix.at(self.category)
         for variant in self.results.variants:
-            part = of_variant(self.matrix, variant)
-            if self.category is not None:
-                part = part.reindex(columns=[self.category])
-            by_seed = seed_means(part)
+            by_seed = matrix.means(variant)
             estimate = interval(by_seed.values, self.results.alpha)
             found[variant] = VariantMean(
-                estimate.of_level() if self.metric in METRICS else estimate, by_seed
+                estimate.of_level() if self.metric in all_metrics() else estimate, by_seed
             )
         return found
 
@@ -136,7 +133,7 @@ class Comparison:
             return len(results.categories) + 1
         if self.stratum != "all":
             return len(set(results.frame["stratum"]))
-        return len(set(METRICS) & set(results.frame["metric"])) or 1
+        return len(set(all_metrics()) & results.measured) or 1
 
     @cached_property
     def best(self) -> frozenset[str]:
@@ -154,7 +151,7 @@ class Judgement:
     """What may be said about a study, from its :class:`~ablate.evidence.results.Results` alone."""
 
     results: Results
-    _matrices: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _matrices: dict[tuple[str, str], Matrix] = field(default_factory=dict, init=False, repr=False)
     _comparisons: dict[tuple[str, str | None, str], Comparison] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -177,8 +174,7 @@ class Judgement:
         there = self.completeness(sides, claim.metric, claim.category, claim.stratum)
         # While seeds are missing, only those before the first gap may be looked at.
         seeds = there.prefix if there.gaps else there.whole
-        matrix = self._matrix(claim.metric, claim.stratum)
-        matrix = matrix[matrix.index.get_level_values("seed").isin(seeds)]
+        matrix = self._matrix(claim.metric, claim.stratum).during(seeds)
         d = difference(matrix, *sides, claim.metric, claim.category, alpha=results.alpha)
         images = self.images(d, claim.stratum)
         sequential = sequential_of(
@@ -239,8 +235,8 @@ class Judgement:
         """What the t-test at this alpha says where the truth is known: seeds of the baseline against
         each other on the primary metric, and with planted effects (points). None below 4 whole seeds.
         """
-        baseline = of_variant(self.primary.matrix, self.results.baseline)
-        values = POINTS * np.asarray(seed_means(baseline).values, dtype=np.float64)
+        by_seed = self.primary.means[self.results.baseline].by_seed
+        values = POINTS * np.asarray(by_seed.values, dtype=np.float64)
         if len(values) < 4 or np.ptp(values) == 0:
             return None
         alpha = self.results.alpha
@@ -288,7 +284,11 @@ class Judgement:
             )
         return self._comparisons[at]
 
-    def _matrix(self, metric: str, stratum: str) -> pd.DataFrame:
+    @cached_property
+    def _values(self) -> Values:
+        return Values(self.results.frame)
+
+    def _matrix(self, metric: str, stratum: str) -> Matrix:
         if (metric, stratum) not in self._matrices:
-            self._matrices[metric, stratum] = value_matrix(self.results.frame, metric, stratum=stratum)
+            self._matrices[metric, stratum] = self._values.matrix(metric, stratum)
         return self._matrices[metric, stratum]

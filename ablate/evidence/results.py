@@ -114,6 +114,11 @@ class Results:
         """How the intervals are called: ``95 %``."""
         return f"{100 * (1 - self.alpha):g} %"
 
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        """Metrics that the frame has."""
+        return frozenset(map(str, self.frame["metric"].unique()))
+
     def reason(self, variant: str, metric: str, category: str | None) -> str:
         """Why a value is missing, as far as the runs say; else empty."""
         if category is not None:

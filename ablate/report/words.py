@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from model.metric_names import METRIC_LABELS, METRICS
+from model.metric_names import METRICS, all_metrics
+from model.metric_names import metric_label as label_of
 
 if TYPE_CHECKING:
     from ablate.evidence.completeness import Gap
@@ -149,13 +150,20 @@ TABLE_METRICS = METRICS[:7]
 """The seven of the literature; AUPRO at 5 % stands in the table of all differences."""
 
 
+def table_metrics() -> tuple[str, ...]:
+    """The seven of the literature, then those of plug-ins."""
+    return (*TABLE_METRICS, *(name for name in all_metrics() if name not in METRICS))
+
+
 def metric_label(metric: str) -> str:
     """What a reader calls the metric."""
-    return METRIC_LABELS.get(metric, metric)
+    return label_of(metric)
 
 
 def metric_level(metric: str) -> str:
-    """``image`` or ``pixel``: the header above one of the literature's metrics."""
+    """``image`` or ``pixel``: the header above one of the literature's metrics; ``own`` of plug-ins'."""
+    if metric not in METRICS:
+        return "own"
     return "image" if metric.startswith("image_") else "pixel"
 
 

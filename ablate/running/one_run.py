@@ -38,13 +38,14 @@ from model.data.samples import Sample
 from model.data.transforms import view_at_map_size
 from model.detector import Detector, fit_detector
 from model.encoders.build import describe, weights_fingerprint
-from model.errors import InterruptedRun, StorageError
+from model.errors import DataError, InterruptedRun, StorageError
 from model.evaluation import Predictions
 from model.features import Features, encoder_id, open_features
 from model.files import write_text
 from model.ground_truth import GroundTruth, load_truth
 from model.metric_names import AUPIMO
 from model.metrics import AuproRecipe, evaluate
+from model.plugged_metrics import plugged_rows
 from model.score_histograms import count_scores
 from model.stratum_scores import detection, mechanism
 from model.training import Step
@@ -127,13 +128,13 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     ------
     DivergedError: NaN or infinity in training or scores.
     InterruptedRun: ``reporter.should_stop()``; the checkpoint is saved.
-    UserError: data, weights or disk.
+    UserError: data (also: changed since planning, at the start or meanwhile), weights or disk.
     """
     modules = same_code(run)
     times: dict[str, float] = {}
     started = time.perf_counter()
     device = torch.device(reporter.device)
-    dataset = load_dataset(run.data, cache_dir=reporter.cache)
+    dataset = same_data(run, reporter.cache)
     material = load_material(run.config, dataset, run.categories, reporter, verify=False)
     times["data"] = time.perf_counter() - started
 
@@ -151,6 +152,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         run.seed,
         device=device,
         checkpoint=attempt_dir / CHECKPOINT,
+        key=run.key,
         on_step=lambda done, total, loss: reporter.progress(done, total, f"loss {loss:.4f}"),
         should_stop=reporter.should_stop,
     )
@@ -165,7 +167,9 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         samples = dataset.test(category)
         predictions = detector.predict(material.features, material.rows(samples))
         truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
-        metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
+        metrics += metric_rows(
+            category, samples, dataset, predictions, truth, recipe=run.aupro, plugged=run.metrics
+        )
         metrics += _decisions(category, samples, material, detector, held[category], predictions)
         metrics += completion_metrics(category, samples, material, detector, truth)
         scores.append(_score_frame(samples, dataset, predictions))
@@ -195,6 +199,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         "timings": {name: round(value, 3) for name, value in times.items()},
     }
     write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))
+    same_data(run, reporter.cache)  # masks and images may have been read while they were being changed
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -203,13 +208,28 @@ def same_code(run: Run) -> Mapping[str, str]:
 
     Raises StorageError if they are not what its key stands for.
     """
-    modules = run_modules(run.config)
+    modules = run_modules(run.config, run.metrics)
     if combined(modules) != run.code_digest:
         raise StorageError(
             "the code is not that of the run's key: it was edited since the study was planned",
             hint="run the study again with --retry-failed",
         )
     return modules
+
+
+def same_data(run: Run, cache: Path) -> Dataset:
+    """The dataset of ``run``.
+
+    Raises DataError if it is not what the run's key stands for, or cannot be read.
+    """
+    dataset = load_dataset(run.data, cache_dir=cache)
+    if run.contents and dataset.fingerprint_of(run.categories) != run.contents:
+        raise DataError(
+            f"the data of {', '.join(run.categories)} have changed since the study was planned",
+            where=str(dataset.root),
+            hint="run the study again to plan with the changed, or restore them and add --retry-failed",
+        )
+    return dataset
 
 
 def metric_rows(
@@ -220,8 +240,12 @@ def metric_rows(
     truth: GroundTruth,
     *,
     recipe: AuproRecipe,
+    plugged: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Every metric of one category, per split and stratum: rows of ``metrics.csv``."""
+    """Every metric of one category, per split and stratum: rows of ``metrics.csv``.
+
+    ``plugged``: names of plug-ins' metrics. Raises DataError where one fails.
+    """
     rows: list[dict[str, Any]] = []
     splits = np.array([dataset.split_of(sample) for sample in samples])
     for split in sorted(set(splits)):
@@ -240,6 +264,7 @@ def metric_rows(
         found = [("all", name, value, overall.reasons.get(name, "")) for name, value in overall.items()]
         per_image = aupimo(maps, part.masks, part.labels)
         found.append(("all", AUPIMO, per_image.mean, per_image.reason or ""))
+        found += plugged_rows(plugged, maps, part.masks, part.labels, image_scores)
         found += mechanism(predictions.distances[chosen], part.masks, part.strata, annotated=part.annotated)
         found += detection(
             maps, part.masks, part.labels, image_scores, part.strata, regions=part.regions, aupro=recipe

@@ -14,6 +14,7 @@ from typing import Protocol
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -38,11 +39,19 @@ class View(Protocol):
         """Restore the terminal."""
 
 
-def make_view(console: Console, *, as_json: bool = False) -> View:
-    """The view that fits where the output goes."""
+PREPARING = "reading the dataset and the encoder's weights"
+"""What goes on before a study's first state is known."""
+
+
+def make_view(console: Console, *, as_json: bool = False, plain: bool = False) -> View:
+    """The view that fits where the output goes; ``plain``: lines that only follow each other."""
     if as_json:
         return JsonView(console.file.write)
-    return LiveView(console) if console.is_terminal else PlainView(lambda line: _print(console, line))
+    if console.is_terminal and not plain:
+        return LiveView(console)
+    view = PlainView(lambda line: _print(console, line))
+    view.say(PREPARING)
+    return view
 
 
 def _print(console: Console, line: str) -> None:
@@ -85,8 +94,22 @@ def summary(state: StudyStatus) -> str:
 
 def worker_line(worker: LiveWorker) -> str:
     """``directional, seed 1: 420/1000 loss 0.1234``."""
-    steps = f"{worker.done}/{worker.total}" if worker.total else "starting"
-    return f"{worker.label or 'between runs'}: {steps} {worker.note}".rstrip()
+    return f"{worker.label or 'between runs'}: {worker_steps(worker)} {worker.note}".rstrip()
+
+
+def worker_steps(worker: LiveWorker) -> str:
+    """``420/1000``, or what a worker does before it counts anything."""
+    if worker.total:
+        return f"{worker.done}/{worker.total}"
+    return "importing torch, reading the data" if not worker.note else ""
+
+
+def between(state: StudyStatus) -> str:
+    """What goes on while no worker has anything to say; empty if one has."""
+    if state.live:
+        return ""
+    done, total = settled(state)
+    return "collecting the results" if done >= total else "starting workers"
 
 
 def ending(run: RunStatus) -> str:
@@ -186,7 +209,12 @@ class LiveView:
 
     def __init__(self, console: Console) -> None:
         self._changes = Changes()
-        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._state: StudyStatus | None = None
+        self._spinner = Spinner("dots", Text(PREPARING), style="cyan")
+        # Drawn anew at every refresh: what is between two states still turns.
+        self._live = Live(
+            console=console, refresh_per_second=4, transient=True, get_renderable=self._rendered
+        )
         self._live.start()
 
     def update(self, state: StudyStatus) -> None:
@@ -194,7 +222,7 @@ class LiveView:
         for run, ended in self._changes.since(state):
             if ended:
                 self.say(ending(run))
-        self._live.update(render(state))
+        self._state = state
 
     def say(self, line: str) -> None:
         """See :class:`View`."""
@@ -203,6 +231,14 @@ class LiveView:
     def close(self) -> None:
         """See :class:`View`."""
         self._live.stop()
+
+    def _rendered(self) -> RenderableType:
+        if self._state is None:
+            return self._spinner
+        if waiting := between(self._state):
+            self._spinner.update(text=Text(waiting))
+            return Group(render(self._state), self._spinner)
+        return render(self._state)
 
 
 def render(state: StudyStatus) -> RenderableType:
@@ -219,7 +255,7 @@ def render(state: StudyStatus) -> RenderableType:
             Text(f"  {worker.slot or '·'}"),
             Text(worker.label),
             ProgressBar(total=max(worker.total, 1), completed=worker.done, width=20),
-            Text(f"{worker.done}/{worker.total}" if worker.total else "starting"),
+            Text(worker_steps(worker)),
             Text(worker.note, style="dim"),
             Text(duration(worker.seconds), style="dim"),
         )

@@ -272,9 +272,17 @@ def _state(workspace: Workspace, run: Run, trial: FrozenTrial | None) -> str:
 
 
 def time_left(runs: Iterable[RunStatus], workers: int) -> float | None:
-    """Seconds to go: a run takes what runs took so far; one under way, what its progress says."""
+    """Seconds to go: a run takes what runs took so far; one under way, what its progress says.
+
+    Before the first has finished, the others are expected to take what those under way will.
+    """
     runs = list(runs)
     known = [run.seconds for run in runs if run.state == "done" and run.seconds is not None]
+    known = known or [
+        run.seconds * run.total / run.done
+        for run in runs
+        if run.state == "running" and run.done and run.seconds is not None
+    ]
     typical = statistics.mean(known) if known else None
     total = 0.0
     for run in runs:

@@ -21,7 +21,7 @@ from model.canonical import canonical
 from model.config import EncoderConfig, ModelConfig, dump_config
 from model.data.config import DataConfig
 
-RESULT_SCHEMA = 2
+RESULT_SCHEMA = 3
 """Raised when the same configuration would give other results, or other files, than before."""
 
 # The weights' fingerprint says what these only point at.
@@ -30,7 +30,7 @@ _NOT_OF_THE_ENCODER = ("pretrained", "weights", "seed")
 
 @dataclass(frozen=True)
 class Run:
-    """One model to train and evaluate: the unit of work, of claiming and of caching."""
+    """One model to train and evaluate: the unit of work, of leasing and of caching."""
 
     key: str
     variant: str
@@ -49,10 +49,16 @@ class Run:
     keep_weights: bool = False
     keep_maps: int = 8
     """Anomaly maps to keep per category."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of plug-ins that it computes too."""
     configuration: str = ""
     """Of the key, all but the code: equal for runs that only their code tells apart."""
     code_digest: str = ""
     """Of the code that the key holds."""
+    contents: str = ""
+    """Fingerprint of the data that the key stands for; empty where nobody has read them."""
+    threads: int = 1
+    """CPU threads it computes with: the order of sums, hence the last bits, depend on them."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ class Sources:
     """Fingerprint of all that is read of some of its categories: contents, labels, splits."""
     encoder: Callable[[EncoderConfig], str]
     """Fingerprint of the encoder's weights."""
-    code: Callable[[ModelConfig], str] = field(default_factory=run_codes)
-    """Digest of the code that a run executes."""
+    code: Callable[[ModelConfig, tuple[str, ...]], str] = field(default_factory=run_codes)
+    """Digest of the code that a run executes: of a configuration, and of plug-ins' metrics."""
 
 
 def real_sources(cache_dir: Path) -> Sources:
@@ -166,8 +172,10 @@ def make_plan(
                     aupro=spec.report.aupro,
                     data_fingerprint=contents[held],
                     encoder_fingerprint=encoders[config.encoder],
+                    metrics=spec.metrics,
+                    threads=spec.invocation.threads,
                 )
-                code = sources.code(config)
+                code = sources.code(config, spec.metrics)
                 key = run_key(configuration, code)
                 plan_rows.append(PlanRow(row.variant, seed, category, dict(row.factors), key))
                 if key not in runs:
@@ -183,8 +191,11 @@ def make_plan(
                         aupro=spec.report.aupro,
                         keep_weights=spec.keep.weights,
                         keep_maps=spec.keep.maps,
+                        metrics=spec.metrics,
                         configuration=configuration,
                         code_digest=code,
+                        contents=contents[held],
+                        threads=spec.invocation.threads,
                     )
     read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
     return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, read)
@@ -203,6 +214,8 @@ def configuration_key(
     aupro: str,
     data_fingerprint: str,
     encoder_fingerprint: str,
+    metrics: Sequence[str] = (),
+    threads: int = 1,
 ) -> str:
     """20 hex digits that identify all that a run's result depends on, but for the code.
 
@@ -221,7 +234,10 @@ def configuration_key(
         "aupro": aupro,
         "data": data_fingerprint,
         "encoder": encoder_fingerprint,
+        **({"metrics": sorted(metrics)} if metrics else {}),
     }
+    if threads != 1:
+        content["threads"] = threads
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 

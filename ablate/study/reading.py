@@ -33,14 +33,15 @@ from ablate.study.checking import (
 from ablate.study.claims import Claim, parse_claim
 from ablate.study.located import Located, Mark, parse_yaml
 from ablate.study.methods import check_read
-from ablate.study.overrides import Replaced, override
+from ablate.study.overrides import Replaced, applied, override
+from ablate.study.plugged import read_plugins
 from ablate.study.searching import read_search
 from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
 from ablate.study.smoke import smoke as smoked
-from ablate.study.spec import Base, Factors, Invocation, Override, ReportConfig, StudyFile, StudySpec
+from ablate.study.spec import Base, Factors, Invocation, ReportConfig, StudyFile, StudySpec
 from ablate.study.text import shown
-from model.config import ModelConfig, build_config, dump_config
+from model.config import ModelConfig, build_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
 from model.presets import PRESETS
@@ -97,10 +98,18 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
             invocation = Invocation.from_json(_text_of(path))
         except ValueError as error:
             raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
+    path = folder / SPEC_FILE
     # What has been started was not too large for whoever started it.
-    return load_spec(
-        folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke, most_runs=sys.maxsize
+    spec = parse_spec(
+        _text_of(path),
+        path,
+        invocation.overrides,
+        env,
+        smoke=invocation.smoke,
+        most_runs=sys.maxsize,
+        beside=Path(invocation.folder) if invocation.folder else None,
     )
+    return replace(spec, invocation=invocation)
 
 
 def _text_of(path: Path) -> str:
@@ -126,26 +135,25 @@ def parse_spec(
     *,
     smoke: bool = False,
     most_runs: int = MOST_RUNS,
+    beside: Path | None = None,
 ) -> StudySpec:
-    """As :func:`load_spec`, from text that is (or will be) at ``path``."""
+    """As :func:`load_spec`, from text that is (or will be) at ``path``.
+
+    beside: where modules of plug-ins lie, if not beside ``path``.
+    """
     root = parse_yaml(text, str(path), env)
+    folder = (beside or path.parent).resolve()
+    plugins = read_plugins(root, folder)
+    invocation = Invocation(tuple(overrides))
+    if plugins.names:
+        invocation = replace(invocation, plugins=plugins.names, folder=str(folder))
     replaced: list[Replaced] = []
     for given in overrides:
         replaced.append(override(root, given, env))
         root = replaced[-1].root
-    spec = _Reader(root, most_runs).read(path, text, Invocation(tuple(overrides)))
-    spec = replace(spec, applied=_applied(replaced, spec.preset))
+    spec = _Reader(root, most_runs).read(path, text, invocation)
+    spec = replace(spec, applied=applied(replaced, spec.preset), metrics=plugins.metrics)
     return smoked(spec) if smoke else spec
-
-
-def _applied(replaced: Sequence[Replaced], preset: str | None) -> tuple[Override, ...]:
-    """Overrides for echoing: one of the base replaces, where the file is silent, the preset's value."""
-    config = build_config(PRESETS[preset].values if preset else {})
-    silent = unnest(dump_config(config), ModelConfig)
-    return tuple(
-        Override(path, value, silent.get(path.removeprefix("base.")) if before is None else before)
-        for _, path, value, before in replaced
-    )
 
 
 class _Reader:

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from ablate.study import settings as fields
 from ablate.study.spec import Range, StudyFile
 from model.config import ModelConfig
+from model.priors.entries import PluginSections, prior_entries
 
 MODELINE = "# yaml-language-server: $schema={path}"
 """A study's first line, with which editors find the schema."""
@@ -28,13 +29,17 @@ _VALUES = {"$ref": "#/definitions/Settings"}
 
 def study_schema() -> dict[str, Any]:
     """The schema, as plain data ready for ``json.dump``."""
-    parts = (StudyFile, ModelConfig, Range)
+    plugged = {name: entry.config for name, entry in prior_entries().items()}
+    parts = (StudyFile, ModelConfig, Range, *plugged.values())
     _, generated = TypeAdapter.json_schemas(
         [(cls.__name__, "validation", TypeAdapter(cls)) for cls in parts],
         by_alias=True,
         ref_template="#/definitions/{model}",
     )
     definitions: dict[str, Any] = _draft7(generated["$defs"])
+    definitions[PluginSections.__name__] = _mapping(
+        {name: {"$ref": f"#/definitions/{cls.__name__}"} for name, cls in plugged.items()}
+    )
     kinds = _kinds(definitions)
     definitions = {name: _filled(part, kinds) for name, part in definitions.items()}
     definitions["Settings"] = {**_mapping(kinds["values"]), "type": ["object", "null"]}

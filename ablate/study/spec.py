@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from pydantic.json_schema import SkipJsonSchema
 
 from ablate.study.checking import fail_whole
-from ablate.study.claims import EDITOR_PATTERN, Claim
+from ablate.study.claims import Claim, ClaimText
 from ablate.study.located import Mark
 from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
@@ -27,7 +27,8 @@ from ablate.study.text import flow, label
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
-from model.metric_names import Metric, metric_of
+from model.knobs import OneOf
+from model.metric_names import all_metrics, metric_of
 from model.presets import PRESETS
 from model.suggest import suggestion
 
@@ -57,7 +58,7 @@ def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
     return WithJsonSchema({"x-settings": kind, "x-inline": inline})
 
 
-MetricName = Annotated[Metric, BeforeValidator(metric_of)]
+MetricName = Annotated[str, OneOf(all_metrics), BeforeValidator(metric_of)]
 """A metric, by its name or by what tables call it."""
 
 
@@ -186,7 +187,7 @@ class StudyFile:
     seeds: StudySeeds = (0, 1, 2)
     """Number of replicates (3 if left out), a list of seeds, or {start: 5, max: 20}: more only while claims
     are open."""
-    claims: tuple[Annotated[str, Field(pattern=EDITOR_PATTERN)], ...] = ()
+    claims: tuple[Annotated[str, ClaimText()], ...] = ()
     """What the paper will say: left > right on category by metric."""
     report: ReportConfig = field(default_factory=ReportConfig)
     """Baseline, primary metric, aupro, alpha, margin, components."""
@@ -194,6 +195,8 @@ class StudyFile:
     """Instead of variants: space, sampler, pruner, trials, objective, seeds, fresh_seeds, categories."""
     keep: KeepConfig = field(default_factory=KeepConfig)
     """What runs leave behind: weights: true|false, maps: how many."""
+    plugins: Annotated[tuple[str, ...], Field(json_schema_extra={"uniqueItems": True})] = ()
+    """Modules with priors, encoders, readers or metrics of your own: beside this file, or installed."""
 
 
 # --------------------------------------------------------------------------- what is made of a file
@@ -207,10 +210,19 @@ class Invocation:
     """``--set`` arguments, as given."""
     smoke: bool = False
     """Made tiny by ``--smoke``."""
+    plugins: tuple[str, ...] = ()
+    """The plug-ins that the file names: to be loaded before the plan is read."""
+    folder: str | None = None
+    """Where the file lay, and modules beside it; only with plug-ins."""
+    threads: Positive = 1
+    """CPU threads of a run, as ``--threads`` says."""
 
     def to_json(self) -> str:
         """The text of ``invocation.json``."""
-        return _INVOCATION.dump_json(self, indent=1).decode() + "\n"
+        return _INVOCATION.dump_json(self, indent=1, exclude=self._absent()).decode() + "\n"
+
+    def _absent(self) -> set[str]:
+        return set() if self.plugins else {"plugins", "folder"}
 
     @staticmethod
     def from_json(text: str) -> Invocation:
@@ -267,11 +279,13 @@ class StudySpec:
     text: str
     """That file, verbatim: what was asked for beside it is in ``invocation``."""
     invocation: Invocation = field(default_factory=Invocation)
-    """Overrides and ``--smoke``, as given; text and invocation together are the study."""
+    """Overrides, ``--smoke`` and ``--threads``, as given; text and invocation together are the study."""
     applied: tuple[Override, ...] = ()
     """The overrides, resolved, for echoing."""
     max_seeds: int | None = None
     """Most seeds of a study that is run until its claims are decided; None: just ``seeds``."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of its plug-ins, which its runs compute too."""
     pinned: Mapping[str, Any] = field(default_factory=dict)
     """Settings that win over base and variants alike (a smoke test's)."""
 

@@ -9,8 +9,17 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from model.config import SECTION, Positive
+from model.knobs import OneOf
 
-DatasetName = Literal["stripes", "mvtec", "mvtec_ad2", "loco", "btad", "realiad", "magnetic_tile", "folder"]
+
+def _layouts() -> tuple[str, ...]:
+    from model.data.readers import READERS  # they import this module
+
+    return tuple(READERS)
+
+
+DatasetName = Annotated[str, OneOf(_layouts)]
+"""A layout that some reader knows."""
 
 Images = Annotated[int, Field(gt=0, le=100_000)]
 """How many to draw."""

@@ -6,6 +6,7 @@ No torch here until an encoder is built: planning a study asks for fingerprints 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ from model.encoders.identity import (
     texture_fingerprint,
     timm_description,
     timm_fingerprint,
+    weights_at_hand,
 )
-from model.errors import ConfigError
+from model.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from model.encoders.base import Encoder
@@ -40,6 +42,29 @@ class EncoderEntry:
     """One line for reports: which encoder, and what its features are good for."""
     own_weights: bool = False
     """It brings its weights along: ``pretrained``, ``weights`` and ``seed`` are not read."""
+
+    def missing_weights(self, config: EncoderConfig) -> str:
+        """What lacks on this machine, in a few words; empty if the weights are at hand.
+
+        Quick: file names alone. Raises CheckpointError if a lacking file, or a lacking download where
+        HF_HUB_OFFLINE forbids one, would stop every run.
+        """
+        if self.own_weights or weights_at_hand(config):
+            return ""
+        if config.weights:
+            raise CheckpointError(
+                f"weights file {config.weights} does not exist", hint="check encoder.weights"
+            )
+        if self.fingerprint is not timm_fingerprint:  # where a plug-in's download lies, only it knows
+            return ""
+        lacking = f"the published weights of {config.name} are not on this machine"
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+            raise CheckpointError(
+                f"{lacking}, and HF_HUB_OFFLINE forbids to download them",
+                hint="download them once where there is a network, or set encoder.weights: FILE "
+                "(or encoder.pretrained: false for random weights, to check the pipeline only)",
+            )
+        return f"{lacking}: they are downloaded when they are first needed"
 
 
 def _build_timm(config: EncoderConfig, image_size: tuple[int, int]) -> Encoder:
@@ -74,6 +99,8 @@ def register_encoder(name: str, entry: EncoderEntry) -> None:
 
     Raises ConfigError if the name is taken: two plug-ins that disagree would give one key two results.
     """
+    if _ENTRIES.get(name) is entry:
+        return
     if name in _ENTRIES:
         raise ConfigError(f"an encoder named '{name}' is registered already")
     _ENTRIES[name] = entry

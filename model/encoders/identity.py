@@ -36,6 +36,21 @@ def timm_fingerprint(config: EncoderConfig) -> str:
     return f"timm:{config.name}" if config.pretrained else f"random:{config.seed}"
 
 
+def weights_at_hand(config: EncoderConfig) -> bool:
+    """Whether the weights that a timm encoder needs lie on this machine: the file, or timm's download.
+
+    Looks at file names alone: no torch, no network.
+    """
+    if config.weights:
+        return Path(config.weights).expanduser().is_file()
+    if not config.pretrained:
+        return True
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    snapshots = Path(HF_HUB_CACHE, f"models--timm--{config.name}", "snapshots")
+    return any(snapshots.glob("*/*.safetensors")) or any(snapshots.glob("*/*.bin"))
+
+
 def timm_description(config: EncoderConfig) -> str:
     """Name and origin of the weights; a warning where they are random."""
     if config.weights:

@@ -15,7 +15,7 @@ import pandas as pd
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results, RunState
-from ablate.evidence.values import value_matrix
+from ablate.evidence.values import Matrix, Values
 from ablate.report.table import Cell, Table
 from ablate.report.tables.every import all_tables
 from ablate.running.folder import Workspace
@@ -43,8 +43,8 @@ MVTEC = [
 DISTANCES = {"token_distance_normal": 0.05, "token_distance_defect": 0.20, "token_distance_gap": 0.15}
 
 
-def matrix(values: Mapping[str, Mapping[str, Sequence[float]]]) -> pd.DataFrame:
-    """{variant: {category: value per seed}} as a value matrix; NaN = that run is missing."""
+def matrix(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Matrix:
+    """{variant: {category: value per seed}} as a matrix; NaN = that run is missing."""
     rows = [
         {"variant": v, "category": c, "seed": s, "stratum": "all", "metric": "image_auroc", "value": x}
         for v, by_category in values.items()
@@ -52,7 +52,7 @@ def matrix(values: Mapping[str, Mapping[str, Sequence[float]]]) -> pd.DataFrame:
         for s, x in enumerate(per_seed)
         if not math.isnan(x)
     ]
-    return value_matrix(pd.DataFrame(rows), "image_auroc")
+    return Values(pd.DataFrame(rows)).matrix("image_auroc")
 
 
 def tidy(

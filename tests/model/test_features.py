@@ -14,7 +14,7 @@ import torch
 from model.config import ModelConfig
 from model.data.samples import Sample
 from model.encoders.build import build_encoder
-from model.errors import StorageError
+from model.errors import DataError, StorageError
 from model.features import (
     CachedFeatures,
     Features,
@@ -129,6 +129,24 @@ def test_damage_is_found_and_encoded_again(parts, tmp_path: Path):
     target.write_bytes(bytes(content[:50]))
     _, told = opened(tiny_config(), parts, cache)
     assert {what for *_, what in told} == {"encoding b"}
+
+
+def test_images_that_change_while_they_are_encoded_leave_no_features(parts, tmp_path: Path):
+    def change(*_: object) -> None:
+        shutil.copyfile(parts["b"][0].image_path, parts["b"][1].image_path)
+
+    cache = tmp_path / "cache"
+    samples = [sample for part in parts.values() for sample in part]
+    with pytest.raises(DataError, match="images of 'b' were changed while"):
+        open_features(
+            tiny_config(),
+            dataset_of(samples, tmp_path),
+            tuple(parts),
+            cache_dir=cache,
+            device=CPU,
+            progress=change,
+        )
+    assert len(list(cache.rglob("*.json"))) == len(list(cache.rglob("*.bin"))) - 1 == 1
 
 
 def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):

@@ -13,7 +13,6 @@ from ablate.evidence.differences import difference, holm
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
 from ablate.evidence.stats import POINTS
-from ablate.evidence.values import value_matrix
 from ablate.report.numbers import USUAL, Style, ends
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import metric_label, p_text, plural, verdict_text
@@ -35,16 +34,18 @@ def compared_table(first: Results, second: Results, style: Style = USUAL) -> Tab
         )
     metric = first.primary
     same = {v for v in names if f"{second.name}/{v}" not in made.variants}
-    matrix = value_matrix(made.frame, metric)
+    compared = Judgement(made).comparison(metric)
     found = {
         d.variant: d
         for d in holm(
-            difference(matrix, f"{second.name}/{v}", f"{first.name}/{v}", metric, alpha=first.alpha)
+            difference(
+                compared.matrix, f"{second.name}/{v}", f"{first.name}/{v}", metric, alpha=first.alpha
+            )
             for v in names
             if v not in same
         )
     }
-    means = {v: m.estimate.scaled(POINTS) for v, m in Judgement(made).comparison(metric).means.items()}
+    means = {v: m.estimate.scaled(POINTS) for v, m in compared.means.items()}
     digits = style.column(e.sd for e in means.values())
     deltas = style.column(ends(d.estimate for d in found.values()))
     rows, raw = [], []

@@ -14,13 +14,13 @@ from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.components import component_cells, components
 from ablate.report.tables.marks import mark_best, missing_note, quoted_cell, raw_estimate, raw_quoted
 from ablate.report.tables.notes import Notes, bold_note, common_notes, quoted_note
-from ablate.report.words import TABLE_METRICS, count_text, metric_label, metric_level
+from ablate.report.words import count_text, metric_label, metric_level, table_metrics
 
 
 def main_table(judgement: Judgement, style: Style = USUAL) -> Table:
     """One row per variant, the seven metrics in the papers' order, percent, mean ± sd over seeds."""
     results = judgement.results
-    metrics = [m for m in style.chosen(TABLE_METRICS) if m in set(results.frame["metric"])]
+    metrics = [m for m in style.chosen(table_metrics()) if m in results.measured]
     found = components(results)
     notes = Notes()
     rows: dict[str, list[Cell]] = {v: component_cells(found, v) for v in results.variants}

@@ -27,7 +27,7 @@ def strata_table(
     """
     results = judgement.results
     frame = results.frame[results.frame["metric"] == metric]
-    strata = [s for s in dict.fromkeys(frame["stratum"]) if s != "all"]
+    strata = [s for s in frame["stratum"].unique() if s != "all"]
     if not strata:
         return None
     rows: dict[str, list[Cell]] = {v: [] for v in results.variants}

@@ -10,6 +10,8 @@ from model.data.readers.mvtec_ad2 import read_mvtec_ad2
 from model.data.readers.reader import Reader
 from model.data.readers.realiad import read_realiad
 from model.data.readers.stripes import locate_stripes, read_stripes
+from model.data.readers.visa import read_visa
+from model.errors import ConfigError
 
 READERS: dict[str, Reader] = {
     reader.name: reader
@@ -23,7 +25,7 @@ READERS: dict[str, Reader] = {
         ),
         Reader(
             "mvtec",
-            "MVTec AD, VisA (1-class), MPDD and own data in the same layout",
+            "MVTec AD, VisA converted to it, MPDD and own data in the same layout",
             "<category>/train/good, test/<type>, ground_truth/<type>/<stem>_mask.png",
             read_mvtec,
         ),
@@ -44,6 +46,12 @@ READERS: dict[str, Reader] = {
             "BTAD: MVTec AD's layout with ok and ko",
             "<category>/train/ok, test/{ok,ko}, ground_truth/ko/<stem>.{png,bmp}",
             read_mvtec,
+        ),
+        Reader(
+            "visa",
+            "VisA as downloaded, with its published one-class split",
+            "split_csv/1cls.csv, <category>/Data/Images/{Normal,Anomaly}, Data/Masks/Anomaly",
+            read_visa,
         ),
         Reader(
             "realiad",
@@ -67,4 +75,17 @@ READERS: dict[str, Reader] = {
 }
 """Layout name -> its reader; the names are those ``data.dataset`` accepts."""
 
-__all__ = ["READERS", "Reader"]
+
+def register_reader(reader: Reader) -> None:
+    """Make ``data.dataset: <its name>`` mean ``reader``, in this process.
+
+    Raises ConfigError if the name is taken.
+    """
+    if READERS.get(reader.name) is reader:
+        return
+    if reader.name in READERS:
+        raise ConfigError(f"a dataset layout named '{reader.name}' is registered already")
+    READERS[reader.name] = reader
+
+
+__all__ = ["READERS", "Reader", "register_reader"]

@@ -102,8 +102,7 @@ def test_the_version_is_printed_without_a_command(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
-        ("run", "one per GPU, or 1"),
-        ("run", "cores / workers"),
+        ("run", "one per GPU, else per core"),
         ("run", "per user"),
         ("logs", "list all"),
         ("init", "standard output"),
@@ -262,7 +261,7 @@ def test_run_and_resume_speak_json_as_they_go(
 
     monkeypatch.setattr("ablate.running.supervisor.run_study", run_study)
     places = ("--results", tmp_path / "results", "--cache", tmp_path / "cache")
-    assert outcome("run", study, "--json", "--set", "seeds=1", *places) == 1
+    assert outcome("run", study, "--json", "--set", "seeds=1", "--threads", "2", *places) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["event"], line["text"]) for line in lines] == [
         ("note", "at work"), ("note", "closing line"),
@@ -275,6 +274,7 @@ def test_run_and_resume_speak_json_as_they_go(
     assert outcome("resume", "tiny", "--json", *places) == 1
     assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert specs[1].seeds == specs[0].seeds == (0,)
+    assert specs[1].invocation.threads == specs[0].invocation.threads == 2
 
 
 def test_a_dry_run_runs_nothing(

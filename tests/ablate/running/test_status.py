@@ -63,3 +63,5 @@ def testtime_left_counts_what_is_left() -> None:
     assert status_of(one("running", seconds=4.0, done=1, total=4)) == pytest.approx(12.0)
     assert status_of(done, one("running", seconds=4.0)) == pytest.approx(6.0)
     assert status_of(done, one("failed")) == 0.0
+    first = one("running", seconds=4.0, done=1, total=4)
+    assert status_of(first, one("waiting")) == pytest.approx(12.0 + 16.0)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ablate.study import settings as fields
 from ablate.study.plan import Plan, Run, Sources, configuration_key, make_plan, plan_lines, total_seconds
 from ablate.study.reading import parse_spec
+from ablate.study.spec import Invocation
 from model.canonical import canonical
 from model.config import ModelConfig, build_config, dump_config
 from model.errors import ConfigError
@@ -38,6 +39,17 @@ def plan_of(text: str = STUDY, *overrides: str, **options: Any) -> Plan:
     return make_plan(spec, cache_dir=Path("unused"), sources=SOURCES, **options)
 
 
+def test_another_number_of_threads_is_another_run() -> None:
+    spec = parse_spec(STUDY, Path("s.yaml"), (), {})
+    one, two = (
+        make_plan(replace(spec, invocation=Invocation(threads=n)), cache_dir=Path(), sources=SOURCES)
+        for n in (1, 2)
+    )
+    assert [run.key for run in one.runs] == [run.key for run in plan_of().runs]
+    assert not {run.key for run in one.runs} & {run.key for run in two.runs}
+    assert {run.threads for run in two.runs} == {2}
+
+
 def key_of(config: ModelConfig, **changes: Any) -> str:
     given_values: dict[str, Any] = {
         "seed": 0, "categories": CATEGORIES, "aupro": "exact", "data_fingerprint": "d",
@@ -59,6 +71,7 @@ def test_per_category_runs_hold_one_category_each() -> None:
     plan = plan_of(STUDY, "data.setting=per_category")
     assert [row.category for row in plan.rows[:4]] == ["domain_a"] * 3 + ["domain_b"]
     assert {run.categories for run in plan.runs} == {(name,) for name in CATEGORIES}
+    assert {run.contents for run in plan.runs} == {f"contents of {name}" for name in CATEGORIES}
     assert len(plan.rows) == 2 * 3 * 3
 
 
@@ -98,7 +111,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 
 def test_the_key_is_pinned() -> None:
-    assert key_of(ModelConfig()) == "60b6ac5fdaaa11be7ae1"
+    assert key_of(ModelConfig()) == "bc12cf006b51f1524121"
     assert plan_of().runs[0].configuration == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",

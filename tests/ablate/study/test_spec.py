@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ablate.study import settings as fields
-from ablate.study.claims import METRICS, Claim
+from ablate.study.claims import Claim
 from ablate.study.located import parse_yaml
 from ablate.study.reading import load_recorded, load_spec, parse_spec
 from ablate.study.resolved import plot, resolve, schedules
@@ -23,6 +23,7 @@ from ablate.study.spec import Choices, Invocation, Range, StudySpec
 from model.config import ModelConfig, Schedule, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
+from model.metric_names import METRICS
 from model.presets import PRESETS
 
 ROOT = Path(__file__).parents[3]
@@ -214,7 +215,7 @@ MISTAKES: list[tuple[str, str, str]] = [
      "(did you mean 'shape'?)"),
     # unknown names
     ("stripes", "strips", "s.yaml:2:17: data.dataset: 'strips' is not one of stripes, mvtec, mvtec_ad2, "
-     "loco, btad, realiad, magnetic_tile, folder (did you mean 'stripes'?)"),
+     "loco, btad, visa, realiad, magnetic_tile, folder (did you mean 'stripes'?)"),
     ("domain_c]", "domain_d]", "s.yaml:2:49: data.categories: stripes has no category 'domain_d' "
      "(did you mean 'domain_c'?)"),
     ("dinomaly-small", "dino", "s.yaml:3:16: base.preset: unknown preset 'dino' "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from model.encoders.build import (
     register_encoder,
     weights_fingerprint,
 )
-from model.errors import ConfigError
+from model.errors import CheckpointError, ConfigError
 from model.student import Student
 from model.teacher import build_teacher
 
@@ -90,3 +92,25 @@ def test_a_name_is_registered_once(name: str) -> None:
 def test_without_it_the_name_is_unknown() -> None:
     with pytest.raises(ConfigError, match="unknown encoder 'patches'"):
         build_encoder(EncoderConfig(name="patches"), (32, 32))
+
+
+def test_missing_weights_are_named_without_torch_or_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(config: EncoderConfig) -> str:
+        return build.entry_of(config.name).missing_weights(config)
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    published = EncoderConfig(name="vit_base_patch14_reg4_dinov2", pretrained=True)
+    assert "downloaded when they are first needed" in lacking(published)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CheckpointError, match="not on this machine, and HF_HUB_OFFLINE forbids"):
+        lacking(published)
+    snapshot = tmp_path / f"models--timm--{published.name}" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"")
+    assert lacking(published) == ""
+    assert lacking(EncoderConfig(name="texture")) == ""
+    with pytest.raises(CheckpointError, match=r"weights file nowhere\.pth does not exist"):
+        lacking(EncoderConfig(name=published.name, weights="nowhere.pth"))
