@@ -6,6 +6,7 @@ The command line goes through the same doors. Everything slow is imported by the
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,6 +190,25 @@ def make_report(study: Path | str, style: Style | None = None) -> Path:
     from ablate.report.page import write_report
 
     return write_report(judge(study), style or USUAL)
+
+
+def report_together(
+    studies: Sequence[Path | str], results: Path | str = RESULTS, style: Style | None = None
+) -> Path:
+    """One report of several studies' variants, in ``results/A+B/report``; returns the page's path.
+
+    Raises
+    ------
+    StorageError: a study is not there, or they have no category in common.
+    """
+    from ablate.evidence.across import together
+    from ablate.evidence.judgement import Judgement
+    from ablate.report.numbers import USUAL
+    from ablate.report.page import write_report
+
+    made = [gather(study) for study in studies]
+    folder = Path(results) / "+".join(study.name for study in made)
+    return write_report(Judgement(together(made, folder)), style or USUAL)
 
 
 def judge(study: Path | str) -> Judgement:

@@ -14,7 +14,14 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli import cluster_commands, data_commands, results_commands, setup_commands, study_commands
+from ablate.cli import (
+    cluster_commands,
+    data_commands,
+    report_commands,
+    results_commands,
+    setup_commands,
+    study_commands,
+)
 from model import __version__
 from model.errors import UserError
 
@@ -35,9 +42,10 @@ for command in (
     results_commands.status,
     results_commands.ls,
     results_commands.logs,
-    results_commands.report,
-    results_commands.claims,
-    results_commands.verify,
+    report_commands.report,
+    report_commands.claims,
+    report_commands.verify,
+    report_commands.compare,
     results_commands.clean,
     results_commands.repair,
     results_commands.dashboard,
@@ -50,6 +58,7 @@ for command in (
     setup_commands.priors,
 ):
     app.command()(command)
+app.command("import")(report_commands.import_rows)
 data_app.command("stripes")(data_commands.draw_stripes)
 data_app.command("check")(data_commands.check_data)
 app.add_typer(data_app, name="data")

@@ -20,6 +20,7 @@ import pandas as pd
 from ablate.evidence.derived import derived_plan
 from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
+from ablate.evidence.quoted import read_quoted
 from ablate.evidence.results import Results, RunState
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect, frame_changed
@@ -117,6 +118,7 @@ def gather(study_dir: Path) -> Results:
         encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
         provenance=kept.provenance if kept else _provenance(workspace, runs),
         images=kept.image_variances if kept else {},
+        quoted=read_quoted(study_dir),
         nan_reasons=kept.nan_reasons if kept else _nan_reasons(workspace, frame),
         origins=origins,
         warnings=tuple(warnings),

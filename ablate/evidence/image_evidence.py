@@ -8,7 +8,7 @@ so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ class _Scored:
 class ImageEvidence:
     """Of one study; see the module's header."""
 
-    folder: Path
+    folder_of: Callable[[str], Path] = field(repr=False)
+    """Run key -> the run's folder."""
     keys: Mapping[tuple[str, Any, str], str] = field(repr=False)
     """By (variant, seed, category)."""
     split: str
@@ -139,7 +140,7 @@ class ImageEvidence:
     def _read_scores(self, key: str) -> None:
         try:
             table = pd.read_csv(
-                self.folder / "runs" / key / "scores.csv",
+                self.folder_of(key) / "scores.csv",
                 dtype={"image": str, "category": str, "split": str},
                 keep_default_na=False,
             )
@@ -162,7 +163,7 @@ class ImageEvidence:
         if metric in IMAGE_METRICS:
             return image_leave_one_out(scored.scores, scored.labels)[metric]
         if (key, category) not in self._left_out:
-            path = self.folder / "runs" / key / HISTOGRAMS / f"{category}.npz"
+            path = self.folder_of(key) / HISTOGRAMS / f"{category}.npz"
             try:
                 self._left_out[key, category] = load_histograms(path).select(scored.rows).leave_one_out()
             except (DataError, IndexError):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -250,7 +251,11 @@ class Judgement:
     def image_evidence(self) -> ImageEvidence:
         """What the runs' folders say of the test images."""
         results = self.results
-        return ImageEvidence(results.folder, results.keys, results.split, dict(results.images))
+
+        def folder_of(key: str) -> Path:
+            return results.folders.get(key, results.folder) / "runs" / key
+
+        return ImageEvidence(folder_of, results.keys, results.split, dict(results.images))
 
     @property
     def primary(self) -> Comparison:

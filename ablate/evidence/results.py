@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.images import ImageVariance, Place
+from ablate.evidence.quoted import QuotedRow
 from ablate.running.manifest import damage
 from ablate.study.claims import Claim
 
@@ -92,6 +93,10 @@ class Results:
     images: Mapping[Place, ImageVariance | None] = field(default_factory=dict)
     """What the test images carry, as an earlier report noted it; for studies whose ``runs/`` stayed
     behind."""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """By run key: its study's folder, where that is not ``folder`` (several studies side by side)."""
+    quoted: tuple[QuotedRow, ...] = ()
+    """Rows from elsewhere: shown, never compared."""
     nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     """(variant, metric, category) to why it has no value."""
     origins: tuple[str, ...] = ()
@@ -138,5 +143,5 @@ class Results:
 
     def run_folder(self, key: str) -> Path:
         """Folder of a committed run; if it is damaged, one that is not there."""
-        folder = self.folder / "runs" / key
+        folder = self.folders.get(key, self.folder) / "runs" / key
         return folder if damage(folder, key) is None else folder.with_name(f"damaged {key}")

@@ -21,10 +21,11 @@ from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.kept import keep
 from ablate.evidence.results import Results
-from ablate.report import inside
+from ablate.report import inside, methods
 from ablate.report.figures.pictures import Picture, draw
 from ablate.report.figures.tiles import gallery_tiles
 from ablate.report.findings import caveats, claim_findings, headline
+from ablate.report.methods import methods_files, methods_text
 from ablate.report.numbers import STYLE, USUAL, Style, write_style
 from ablate.report.rendering import rendered, to_rich
 from ablate.report.table import Table
@@ -66,6 +67,7 @@ def render(
         common=inside.common_settings(results),
         spec=inside.study_file(results),
         commands=inside.commands(results),
+        methods=methods_text(judgement),
         logs=inside.log_ends(results),
         label=metric_label(results.primary),
         claims=claim_findings(judgement),
@@ -171,7 +173,7 @@ def write_report(judgement: Judgement, style: Style = USUAL) -> Path:
     folder = judgement.results.folder / "report"
     before = _manifest(folder)
     made: list[str] = []
-    for name, content in _contents(tables, pictures, style):
+    for name, content in _contents(judgement, tables, pictures, style):
         _replace(folder / name, content)
         made.append(name)
     _replace(folder / PAGE, page.encode("utf-8"))
@@ -185,8 +187,13 @@ def write_report(judgement: Judgement, style: Style = USUAL) -> Path:
 
 
 def _contents(
-    tables: Iterable[Table], pictures: Mapping[str, Sequence[Picture]], style: Style
+    judgement: Judgement,
+    tables: Iterable[Table],
+    pictures: Mapping[str, Sequence[Picture]],
+    style: Style,
 ) -> Iterator[tuple[str, bytes]]:
+    for suffix, text in methods_files(judgement).items():
+        yield f"{methods.NAME}{suffix}", text.encode("utf-8")
     for table in tables:
         for suffix, text in rendered(table, style).items():
             yield f"{table.name}{suffix}", text.encode("utf-8")

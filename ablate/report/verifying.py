@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
+from ablate.report.methods import NAME, methods_files
 from ablate.report.numbers import STYLE, read_style
 from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
@@ -51,9 +52,11 @@ def verify(study_dir: Path) -> Verified:
         return Verified(0, 0, seal, wrong)
     files = numbers = 0
     style = read_style(study_dir / "report" / STYLE)
-    for table in all_tables(Judgement(gather(study_dir)), style):
-        for suffix, made in rendered(table, style).items():
-            path = study_dir / "report" / f"{table.name}{suffix}"
+    judgement = Judgement(gather(study_dir))
+    texts = {table.name: rendered(table, style) for table in all_tables(judgement, style)}
+    for name, files_of in {**texts, NAME: methods_files(judgement)}.items():
+        for suffix, made in files_of.items():
+            path = study_dir / "report" / f"{name}{suffix}"
             try:
                 printed = path.read_text(encoding="utf-8")
             except OSError as error:

@@ -10,8 +10,8 @@ from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS
 from ablate.report.numbers import USUAL, Style
 from ablate.report.table import Cell, Column, Row, Table
-from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
-from ablate.report.tables.notes import Notes, bold_note, common_notes
+from ablate.report.tables.marks import mark_best, missing_note, quoted_cell, raw_estimate, raw_quoted
+from ablate.report.tables.notes import Notes, bold_note, common_notes, quoted_note
 from ablate.report.words import count_text, metric_label
 
 TRANSPOSE_FROM = 7
@@ -55,6 +55,13 @@ def category_table(judgement: Judgement, style: Style = USUAL) -> Table:
             )
             seeds.extend([e.n] if e.n else [])
             raw.append({"variant": v, "category": place or "mean", "metric": metric, **raw_estimate(e)})
+    given = [q for q in results.quoted if any(m == metric for m, _ in q.values)]
+    quoted: dict[tuple[str, str | None], Cell] = {
+        (q.variant, place): quoted_cell(q, metric, place, digits, notes.mark(quoted_note(q)))
+        for q in given
+        for place in places
+    }
+    raw += [raw_quoted(q, metric, place) for q in given for place in places]
     multi = max(seeds, default=0) >= 2
     caption = (
         f"{results.name}: {metric_label(metric)} by category, {style.unit}"
@@ -67,13 +74,25 @@ def category_table(judgement: Judgement, style: Style = USUAL) -> Table:
     rows: tuple[Row, ...]
     if len(results.categories) < TRANSPOSE_FROM:
         columns = tuple(Column(p or "mean") for p in places)
-        rows = tuple(
-            Row(v, tuple(grid[v, p] for p in places), v == results.baseline) for v in results.variants
+        rows = (
+            *(Row(v, tuple(grid[v, p] for p in places), v == results.baseline) for v in results.variants),
+            *(
+                Row(q.variant, tuple(quoted[q.variant, p] for p in places), rule=not number)
+                for number, q in enumerate(given)
+            ),
         )
     else:
-        columns = tuple(Column(v, baseline=v == results.baseline) for v in results.variants)
+        columns = (
+            *(Column(v, baseline=v == results.baseline) for v in results.variants),
+            *(Column(q.variant, "quoted") for q in given),
+        )
         rows = tuple(
-            Row(p or "mean", tuple(grid[v, p] for v in results.variants), rule=p is None) for p in places
+            Row(
+                p or "mean",
+                (*(grid[v, p] for v in results.variants), *(quoted[q.variant, p] for q in given)),
+                rule=p is None,
+            )
+            for p in places
         )
     return Table(
         name="per_category",

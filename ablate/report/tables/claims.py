@@ -47,7 +47,7 @@ def claims_table(judgement: Judgement, style: Style = USUAL) -> Table | None:
         name="claims",
         title="Claims",
         caption=f"{results.name}: the claims of the study file, {style.points}. "
-        f"{columns_caption(results, adjusted=True)} "
+        f"{columns_caption(results, found, adjusted=True)} "
         f"Holm over {plural(len(judged), 'claim')}"
         + (
             "."

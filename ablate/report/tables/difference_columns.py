@@ -113,12 +113,12 @@ def interval_name(results: Results) -> str:
     return "repeated interval" if results.max_seeds else "t-interval over seeds"
 
 
-def columns_caption(results: Results, *, adjusted: bool = False) -> str:
+def columns_caption(results: Results, found: Sequence[Difference], *, adjusted: bool = False) -> str:
     """What the first columns are; ``adjusted``: repeated intervals cover at alpha over the family."""
     looked = (
         "; rows with looks: both hold at every look, whatever made one stop"
         + (" (at alpha over the family)" if adjusted else "")
-        if results.max_seeds or results.looks
+        if any(d.looks for d in found)
         else ""
     )
     return (
@@ -169,14 +169,15 @@ def identical_note(found: Sequence[Difference]) -> tuple[str, ...]:
     )
 
 
-def untested(d: Difference) -> dict[str, Any]:
+def untested(d: Difference, images: SeedsAndImages | None) -> dict[str, Any]:
     """A difference that is shown and not tested, at full precision."""
-    whole = raw_difference(d, None)
+    whole = raw_difference(d, images)
     return {name: whole[name] for name in _SHOWN}
 
 
 _SHOWN = (
-    "variant", "baseline", "metric", "category", "difference_points", "sd", "low", "high", "seeds",
+    "variant", "baseline", "metric", "category", "difference_points", "sd", "low", "high",
+    "low_new_images", "high_new_images", "image_share", "image_floor_points", "test_images", "seeds",
     "error_reduction", "win_rate", "pairs", "outlying_seeds", "per_seed_points",
 )  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ablate.evidence.differences import Difference
+from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
 from ablate.report.numbers import USUAL, Style, ends
@@ -31,6 +33,10 @@ from ablate.report.words import (
 )
 from model.metric_names import all_metrics
 
+IMAGES_UP_TO = 500
+"""Most runs of which the scores of every pixel metric's images are read for the table of all
+differences."""
+
 
 def difference_table(judgement: Judgement, style: Style = USUAL) -> Table:
     """Every variant against the baseline on the primary metric, with everything a referee asks."""
@@ -49,7 +55,7 @@ def difference_table(judgement: Judgement, style: Style = USUAL) -> Table:
         name="differences",
         title=f"{metric_label(results.primary)} against {results.baseline}",
         caption=f"{results.name}: difference to {results.baseline} in {metric_label(results.primary)}, "
-        f"{style.points}. {columns_caption(results)} "
+        f"{style.points}. {columns_caption(results, found)} "
         f"Holm over {plural(judgement.primary.family, 'comparison')}.",
         corner="variant",
         columns=COLUMNS,
@@ -82,6 +88,11 @@ def all_differences_table(judgement: Judgement, style: Style = USUAL) -> Table:
     metrics = [m for m in style.chosen(all_metrics()) if m in results.measured]
     by_metric = {m: judgement.comparison(m).differences for m in metrics}
     others = [v for v in results.variants if v != results.baseline]
+    few = len(results.runs) <= IMAGES_UP_TO
+
+    def second(d: Difference) -> SeedsAndImages | None:
+        return judgement.images(d) if few else None
+
     digits = {m: style.column(ends(d.estimate for d in by_metric[m].values())) for m in metrics}
     rows = [
         Row(
@@ -103,10 +114,12 @@ def all_differences_table(judgement: Judgement, style: Style = USUAL) -> Table:
         caption=f"{results.name}: paired difference to {results.baseline}, {style.points}, with "
         f"{results.coverage} {interval_name(results)} for new seeds on these images. Nothing is marked: "
         "with this many entries some intervals exclude 0 by chance; tests are made on "
-        f"{metric_label(results.primary)} alone.",
+        f"{metric_label(results.primary)} alone. Intervals for new images too stand in the CSV.",
         corner="variant",
         columns=tuple(Column(metric_label(m), metric_level(m)) for m in metrics),
         rows=tuple(rows),
         notes=common_notes(results),
-        raw=pd.DataFrame([untested(by_metric[m][v]) for v in others for m in metrics]),
+        raw=pd.DataFrame(
+            [untested(d, second(d)) for v in others for m in metrics for d in [by_metric[m][v]]]
+        ),
     )

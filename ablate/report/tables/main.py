@@ -9,11 +9,11 @@ import pandas as pd
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
 from ablate.evidence.stats import POINTS
-from ablate.report.numbers import USUAL, Style
+from ablate.report.numbers import USUAL, Digits, Style
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.components import component_cells, components
-from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
-from ablate.report.tables.notes import Notes, bold_note, common_notes
+from ablate.report.tables.marks import mark_best, missing_note, quoted_cell, raw_estimate, raw_quoted
+from ablate.report.tables.notes import Notes, bold_note, common_notes, quoted_note
 from ablate.report.words import count_text, metric_label, metric_level, table_metrics
 
 
@@ -27,11 +27,13 @@ def main_table(judgement: Judgement, style: Style = USUAL) -> Table:
     columns = [Column(name, "components", "c") for name, _ in found]
     raw: list[dict[str, Any]] = []
     seeds: list[int] = []
+    own: dict[str, Digits] = {}
     for metric in metrics:
         columns.append(Column(metric_label(metric), metric_level(metric)))
         comparison = judgement.comparison(metric)
         estimates = {v: m.estimate.scaled(POINTS) for v, m in comparison.means.items()}
         digits = style.column(e.sd for e in estimates.values())
+        own[metric] = digits
         texts = {v: digits.text(e.mean) for v, e in estimates.items()}
         marks = mark_best(comparison, texts)
         for v, e in estimates.items():
@@ -57,6 +59,22 @@ def main_table(judgement: Judgement, style: Style = USUAL) -> Table:
             if v in delta
             else Cell()
         )
+    rows_quoted = [
+        Row(
+            quoted.variant,
+            (
+                *(Cell() for _ in found),
+                *(
+                    quoted_cell(quoted, metric, None, own[metric], notes.mark(quoted_note(quoted)))
+                    for metric in metrics
+                ),
+                Cell(),
+            ),
+            rule=not number,
+        )
+        for number, quoted in enumerate(results.quoted)
+    ]
+    raw += [raw_quoted(quoted, metric, None) for quoted in results.quoted for metric in metrics]
     spread = (
         "one seed, so no spread and nothing marked"
         if max(seeds, default=0) < 2
@@ -71,7 +89,10 @@ def main_table(judgement: Judgement, style: Style = USUAL) -> Table:
         f"{style.points}.",
         corner="variant",
         columns=tuple(columns),
-        rows=tuple(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+        rows=(
+            *(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+            *rows_quoted,
+        ),
         notes=(*notes.lines(), *common_notes(results)),
         raw=pd.DataFrame(raw),
     )

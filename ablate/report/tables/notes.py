@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ablate.evidence.judgement import Judgement
+from ablate.evidence.quoted import QuotedRow
 from ablate.evidence.results import Results
 from ablate.report.words import fixed, metric_label, percent_text
 
@@ -46,6 +47,11 @@ def calibration_note(judgement: Judgement) -> str:
         f"each other: {made.false} of {made.comparisons} verdicts false ({percent_text(made.false_rate)}); "
         f"smallest planted effect found in {percent_text(made.power)} of them: {found}."
     )
+
+
+def quoted_note(row: QuotedRow) -> str:
+    """What stands at every number from elsewhere."""
+    return f"quoted from {row.source}: not run here, not compared"
 
 
 def encoder_note(encoder: str) -> str:

@@ -8,7 +8,7 @@ from ablate.evidence.judgement import Judgement
 from ablate.report.numbers import USUAL, ends
 from ablate.report.tables.differences import all_differences_table, difference_table
 from ablate.report.words import seeds_text
-from ablate.study.claims import METRICS
+from model.metric_names import METRICS
 from tests.ablate.report_inputs import column, judged, results
 
 

@@ -13,7 +13,7 @@ from tests.ablate.report_inputs import column, judged, results
 
 def test_without_scores_there_is_one_interval_and_a_reason() -> None:
     table = levels_table(judged())
-    assert column(table, "[seeds]")["dinomaly"].spread.startswith("[")
+    assert column(table, "[seeds]")["dinomaly"].text.startswith("[")
     assert column(table, "[seeds, images]")["dinomaly"].text == "–"
     assert any("were not kept" in note for note in table.notes)
 
