@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.study.reading import load_spec
-from ablate.study.spec import StudySpec
+from ablate.study.spec import VENUES, StudySpec
 from model.errors import ConfigError
+from model.suggest import suggestion
 
 if TYPE_CHECKING:
     from ablate.evidence.judgement import Judgement
@@ -169,16 +170,30 @@ def gather(study: Path | str) -> Results:
     return read(_brought_up_to_date(study))
 
 
-def make_report(study: Path | str) -> Path:
+def make_report(study: Path | str, *, venue: str | None = None) -> Path:
     """Remake tables, figures and the page of a study's folder; returns the page's path.
+
+    Parameters
+    ----------
+    study: the study's folder.
+    venue: whose widths and fonts figures have (``cvpr2024``); None: as the study file says.
 
     Raises
     ------
     StorageError: there is no such study, or nothing in it.
+    ConfigError: no such venue.
     """
+    from dataclasses import replace
+
+    from ablate.evidence.judgement import Judgement
     from ablate.report.page import write_report
 
-    return write_report(judge(study))
+    if venue is not None and venue not in VENUES:
+        raise ConfigError(
+            f"unknown venue {venue!r}", hint=suggestion(venue, VENUES) or f"known: {', '.join(VENUES)}"
+        )
+    made = judge(study)
+    return write_report(made if venue is None else Judgement(replace(made.results, venue=venue)))
 
 
 def judge(study: Path | str) -> Judgement:

@@ -254,7 +254,19 @@ def logs(
         print_log_ends(make_console(), state, run_name, lines)
 
 
-def report(study: Study, storage: Storage = None, results: Results = Path("results")) -> None:
+def report(
+    study: Study,
+    venue: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VENUE",
+            help="Make figures for its pages, e.g. cvpr2024.",
+            show_default="as the study file says",
+        ),
+    ] = None,
+    storage: Storage = None,
+    results: Results = Path("results"),
+) -> None:
     """Remake tables, figures and the report from what has finished so far, on whatever machine."""
     from ablate.doors import make_report
 
@@ -263,7 +275,7 @@ def report(study: Study, storage: Storage = None, results: Results = Path("resul
         from ablate.running.cluster import fetch_results
 
         fetch_results(joined)
-    print(make_report(find_study(study, results)))
+    print(make_report(find_study(study, results), venue=venue))
 
 
 def claims(
