@@ -39,8 +39,12 @@ def report(
         str, typer.Option(help="LaTeX tables as wide as the page (wide), or as one column of it (column).")
     ] = "wide",
     venue: Annotated[
-        str, typer.Option(help="Page of LaTeX tables: cvpr, icml, neurips, iclr, eccv, ieee, article.")
-    ] = "cvpr",
+        str,
+        typer.Option(
+            help="Make tables and figures for its pages: cvpr, icml, neurips, iclr, eccv, ieee, ...",
+            show_default="as the study file says",
+        ),
+    ] = "",
     methods: Annotated[
         bool, typer.Option("--methods", help="Print the paragraph for a paper's experimental section.")
     ] = False,

@@ -103,6 +103,7 @@ def gather(study_dir: Path) -> Results:
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
         margin=spec.report.margin if spec else 0.0,
+        venue=(spec.report.venue or "") if spec else "",
         claims=declared,
         exploratory=tuple(c for c in stated if c not in declared),
         withdrawn=tuple(c for c in declared if c not in stated) if spec else (),

@@ -67,6 +67,8 @@ class Results:
     """Error level; intervals cover 1 - alpha."""
     margin: float = 0.0
     """Points within which a difference does not matter."""
+    venue: str = ""
+    """Where the paper goes; empty: no venue's page."""
     claims: tuple[Claim, ...] = ()
     """The declared ones, also those that were taken out of the study file after the runs."""
     exploratory: tuple[Claim, ...] = ()

@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ablate.report.figures.pictures import Picture, draw
 from ablate.report.figures.tiles import gallery_tiles
 from ablate.report.findings import caveats, claim_findings, headline
 from ablate.report.methods import methods_files, methods_text
-from ablate.report.numbers import STYLE, USUAL, Style, write_style
+from ablate.report.numbers import STYLE, USUAL, Style, family, figures_venue, write_style
 from ablate.report.rendering import rendered, to_rich
 from ablate.report.table import Table
 from ablate.report.tables.every import all_tables
@@ -166,6 +167,11 @@ def write_report(judgement: Judgement, style: Style = USUAL) -> Path:
     Files that an earlier report made and this one does not are removed; others are left alone.
     Raises :class:`~model.errors.StorageError` if the folder cannot be written.
     """
+    if style.venue:
+        venue = figures_venue(style.venue)
+        judgement = Judgement(replace(judgement.results, venue=venue))
+    else:
+        style = replace(style, venue=family(judgement.results.venue))
     tables = all_tables(judgement, style)
     pictures = draw(judgement)
     kept = kept_images(judgement.results)

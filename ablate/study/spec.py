@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, get_args
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -140,6 +140,14 @@ class SearchConfig:
     """Categories that the objective averages over; all if not given."""
 
 
+Venue = Literal[
+    "aaai2024", "aistats2025", "cvpr2024", "eccv2024", "iclr2024", "icml2024", "jmlr2001", "neurips2024",
+    "tmlr2023", "uai2023",
+]  # fmt: skip
+"""Venues whose pages figures can be made for, as tueplots calls them."""
+VENUES: tuple[Venue, ...] = get_args(Venue)
+
+
 @checked_dataclass(frozen=True, config=SECTION)
 class ReportConfig:
     """What the report compares, and how."""
@@ -156,6 +164,8 @@ class ReportConfig:
     margin: Annotated[float, Field(ge=0, le=100)] = 0.05
     """Points within which a difference does not matter: one that lies inside is never called better, worse
     or supported. 0.05: nothing that prints as 0.0."""
+    venue: Venue | None = None
+    """Where the paper goes: its widths and fonts for figures. A general two-column page if not given."""
     components: Mapping[str, str] = field(default_factory=dict)
     """Check-mark columns of the table: label -> the setting that turns the component on, e.g. NB:
     bottleneck.dropout. Derived from the variants if not given."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.training_curves import CurvePanel, training_curves
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import Drawing, Look, left_out, legend_columns, looks, new_figure, shown
 
 if TYPE_CHECKING:
@@ -29,14 +30,15 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "Training",
             "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest run."
             f"{left_out(judgement)}",
-            draw_curves(panels, looks(variants, results.baseline)),
+            draw_curves(panels, looks(variants, results.baseline), paper_of(results.venue)),
         )
 
 
-def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figure:
+def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look], paper: Paper = PLAIN) -> Figure:
     """The loss and every knob that moves, over training; bands reach over all runs of a variant."""
     heights = [1.9, *([0.85] * (len(panels) - 1))]
-    figure = new_figure(5.4, 0.5 + sum(heights))
+    width = paper.width(5.4)
+    figure = new_figure(width, 0.5 + sum(heights))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     drawn: dict[str, Any] = {}
     for ax, panel in zip(grid.flat, panels, strict=True):
@@ -63,7 +65,7 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figur
     grid.flat[-1].set_xlabel("iteration")
     grid.flat[-1].margins(x=0.01)
     figure.align_ylabels()
-    ncols = legend_columns(figure, list(drawn), 5.4)
+    ncols = legend_columns(figure, list(drawn), width)
     handles = list(drawn.values())
     figure.legend(
         handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.2, handlelength=2.6

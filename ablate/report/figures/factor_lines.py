@@ -11,9 +11,9 @@ import numpy as np
 from ablate.evidence.figure_data import FactorLine, FactorLines, factor_lines
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     COLOURS,
-    COLUMN,
     GREY,
     LINES,
     MARKERS,
@@ -36,7 +36,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             f"factor_{slug(data.factor)}",
             f"{metric_label(data.metric)} over {data.factor}",
             f"Paired difference to {data.baseline} (dashed). {_band(judgement.results)}",
-            draw_factor(data),
+            draw_factor(data, paper_of(judgement.results.venue)),
         )
 
 
@@ -47,9 +47,9 @@ def _band(results: Results) -> str:
     return f"Bands and bars: {results.coverage} t-interval over {seeds}; dots: seeds."
 
 
-def draw_factor(data: FactorLines) -> Figure:
+def draw_factor(data: FactorLines, paper: Paper = PLAIN) -> Figure:
     """Paired differences to the baseline over one factor's levels, with intervals and seeds."""
-    figure = new_figure(COLUMN, 2.2)
+    figure = new_figure(paper.column, 2.2)
     ax = figure.subplots()
     levels = list(dict.fromkeys(p.level for line in data.lines for p in line.points))
     place = _positions(levels)
@@ -81,7 +81,7 @@ def draw_factor(data: FactorLines) -> Figure:
     ax.set_ylabel(f"Δ {metric_label(data.metric)} (points)")
     ax.grid(axis="y")
     handles, labels = ax.get_legend_handles_labels()
-    ncols = legend_columns(figure, labels, COLUMN)
+    ncols = legend_columns(figure, labels, paper.column)
     figure.legend(
         handles, labels, loc="outside upper left", ncols=ncols, columnspacing=1.2, handlelength=2.4
     )

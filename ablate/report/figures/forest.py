@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ablate.evidence.differences import Difference
 from ablate.evidence.judgement import Judgement
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     BLUE,
     GREY,
-    PAGE,
     VERMILION,
     Drawing,
     left_out,
@@ -43,14 +43,14 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             f"Paired by seed, averaged over categories; {results.coverage} t-interval; ticks: seeds. "
             f"Filled: differs after Holm over {plural(primary.family, 'comparison')}. "
             f"An arrow: the interval goes on.{missing}",
-            draw_forest(data),
+            draw_forest(data, paper_of(results.venue)),
         )
 
 
-def draw_forest(data: Sequence[Difference]) -> Figure:
+def draw_forest(data: Sequence[Difference], paper: Paper = PLAIN) -> Figure:
     """Paired differences to the baseline with intervals and every seed; filled: differs after Holm."""
     longest = max(len(d.variant) for d in data)
-    width = PAGE if longest > 14 or len(data) > 4 else 5.4
+    width = paper.width(paper.page if longest > 14 or len(data) > 4 else 5.4)
     figure = new_figure(width, 0.95 + 0.30 * len(data))
     ax = figure.subplots()
     every = [v for d in data for v in d.per_seed]
@@ -75,7 +75,7 @@ def draw_forest(data: Sequence[Difference]) -> Figure:
         ax.plot([e.mean], [i], "D" if real else "o", color=colour, mfc=colour if real else "white", ms=5)
         _beside(ax, i, (fixed(e.mean, signed=True), interval_text(e), str(d.n), verdict_text(d.verdict)))
     _beside(ax, -0.85, ("Δ", "interval" if any(d.n > 1 for d in data) else "", "n", ""), color=GREY)
-    ax.set_yticks(range(len(data)), [wrapped(d.variant, 34) for d in data])
+    ax.set_yticks(range(len(data)), [wrapped(d.variant, round(5 * width)) for d in data])
     ax.set_ylim(len(data) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.gallery import Gallery, galleries
 from ablate.evidence.judgement import Judgement
-from ablate.report.figures.style import PAGE, Drawing, wrapped
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
+from ablate.report.figures.style import Drawing, wrapped
 from ablate.report.words import plural
 
 if TYPE_CHECKING:
@@ -33,19 +34,19 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "gallery" if len(made) == 1 else f"gallery_{i}",
             "Gallery" if len(made) == 1 else f"Gallery {i} of {len(made)}",
             f"{rule} One colour scale for all maps; number: image score; outline: ground truth.{more}",
-            draw_gallery(data),
+            draw_gallery(data, paper_of(results.venue)),
             dpi=150,
         )
 
 
-def draw_gallery(data: Gallery) -> Figure:
+def draw_gallery(data: Gallery, paper: Paper = PLAIN) -> Figure:
     """Image, mask and one map per variant, all maps on one colour scale; the mask's outline on top."""
     from matplotlib import patheffects
     from matplotlib.figure import Figure
 
     n_columns, n_rows = 2 + len(data.variants), len(data.rows)
     label = 1.05
-    cell = min(1.0, (PAGE - label - 0.5) / n_columns)
+    cell = min(1.0, (paper.page - label - 0.5) / n_columns)
     titles = [wrapped(t, max(7, int(cell / 0.062))) for t in ("image", "ground truth", *data.variants)]
     head = 0.13 * max(t.count("\n") + 1 for t in titles) + 0.08
     width, height = label + n_columns * cell + 0.5, head + n_rows * cell + 0.05

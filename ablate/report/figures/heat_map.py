@@ -11,7 +11,8 @@ import numpy as np
 from ablate.evidence.figure_data import HeatMap, heat_maps
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import Estimate
-from ablate.report.figures.style import COLUMN, GREY, PAGE, Drawing, new_figure, slug
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
+from ablate.report.figures.style import GREY, Drawing, new_figure, slug
 from ablate.report.words import DASH, fixed, interval_text, level_text, metric_label
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             f"Paired difference to {data.baseline} in {metric_label(data.metric)}, points, with "
             f"{judgement.results.coverage} t-interval. Pale: the interval is wide for the difference. "
             "Framed: differs after Holm over all variants.",
-            draw_heat_map(data),
+            draw_heat_map(data, paper_of(judgement.results.venue)),
         )
 
 
@@ -39,12 +40,12 @@ def _certainty(estimate: Estimate) -> float:
     return float(np.clip(abs(estimate.mean) / half, 0.25, 1.0))
 
 
-def draw_heat_map(data: HeatMap) -> Figure:
+def draw_heat_map(data: HeatMap, paper: Paper = PLAIN) -> Figure:
     """Differences over two crossed factors, diverging and centred at zero."""
     from matplotlib.patches import Rectangle
 
     n_rows, n_columns = len(data.rows), len(data.columns)
-    width = min(PAGE, max(COLUMN, 1.3 + 0.78 * n_columns))
+    width = paper.width(max(paper.column, 1.3 + 0.78 * n_columns))
     figure = new_figure(width, 0.75 + 0.42 * n_rows)
     ax = figure.subplots()
     values = np.full((n_rows, n_columns), np.nan)

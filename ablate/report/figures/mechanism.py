@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ablate.evidence.figure_data import Mechanism, mechanism
 from ablate.evidence.judgement import Judgement
-from ablate.report.figures.style import PAGE, Drawing, Look, left_out, looks, new_figure, shown, wrapped
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
+from ablate.report.figures.style import Drawing, Look, left_out, looks, new_figure, shown, wrapped
 from ablate.report.words import fixed, interval_text, stratum_group, stratum_label
 
 if TYPE_CHECKING:
@@ -26,17 +27,17 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "Token distance on normal and defect tokens",
             f"Mean over seeds, with {results.coverage} t-interval where there are two. A prior that works "
             f"widens the gap in its own stratum.{left_out(judgement)}",
-            draw_mechanism(data, looks(variants, results.baseline)),
+            draw_mechanism(data, looks(variants, results.baseline), paper_of(results.venue)),
         )
 
 
-def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look]) -> Figure:
+def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look], paper: Paper = PLAIN) -> Figure:
     """Distance on normal (hollow) and defect (filled) tokens per stratum; the bar between is the gap."""
     strata = list(dict.fromkeys(m.stratum for m in data))
     variants = [v for v in look if any(m.variant == v for m in data)]
-    n_columns = min(3, len(strata))
+    n_columns = min(3 if paper.page > 6 else 2, len(strata))
     n_rows = math.ceil(len(strata) / n_columns)
-    width = {1: 4.2, 2: 5.6}.get(n_columns, PAGE)
+    width = paper.width({1: 4.2, 2: 5.6}.get(n_columns, paper.page))
     names = [wrapped(v, 26) for v in variants]
     row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in names))
     figure = new_figure(width, 0.55 + n_rows * (0.35 + row * len(variants)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import functools
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.evidence.judgement import Judgement
@@ -20,6 +21,8 @@ from ablate.report.figures import (
     specifications,
 )
 from ablate.report.figures.cores import shared_out
+from ablate.report.figures.fonts import fonts_with, glyphs_lacking
+from ablate.report.figures.paper import paper_of
 from ablate.report.figures.style import Drawing, style
 
 SECTIONS: Mapping[str, Sequence[Callable[[Judgement], Iterator[Drawing]]]] = {
@@ -64,22 +67,49 @@ def draw(judgement: Judgement) -> dict[str, list[Picture]]:
 
 
 def _pictures(drawings: Callable[[Judgement], Iterator[Drawing]], judgement: Judgement) -> list[Picture]:
-    with style():
-        return [_picture(drawing) for drawing in drawings(judgement)]
+    """The figures of one kind; in fonts that have the glyphs of the study's names."""
+    families = paper_of(judgement.results.venue).families
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # mended here, or said
+        with style(families):
+            made = laid_out(drawings(judgement))
+            lacking = glyphs_lacking((drawing.figure for drawing in made), families)
+            if not lacking:
+                return [_picture(drawing) for drawing in made]
+        others, homeless = fonts_with(lacking)
+        with style((*families, *others)):
+            return [
+                _picture(drawing, _homeless_note(homeless)) for drawing in laid_out(drawings(judgement))
+            ]
 
 
-def _picture(drawing: Drawing) -> Picture:
+def laid_out(drawings: Iterable[Drawing]) -> list[Drawing]:
+    """The drawings with everything in its place, which each file would otherwise compute once more."""
+    made = list(drawings)
+    for drawing in made:
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")
+    return made
+
+
+def _homeless_note(characters: frozenset[str]) -> str:
+    if not characters:
+        return ""
+    return (
+        f" No installed font has {' '.join(sorted(characters))}: install one (Noto has most scripts), or "
+        "use other names."
+    )
+
+
+def _picture(drawing: Drawing, note: str = "") -> Picture:
     png, pdf = io.BytesIO(), io.BytesIO()
-    drawing.figure.draw_without_rendering()
-    # Everything has its place now: each file would otherwise compute it once more.
-    drawing.figure.set_layout_engine("none")
     drawing.figure.savefig(png, format="png", dpi=drawing.dpi)
     # Without a date the same results give the same file.
     drawing.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     return Picture(
         drawing.name,
         drawing.title,
-        drawing.caption,
+        drawing.caption + note,
         png.getvalue(),
         pdf.getvalue(),
         float(drawing.figure.get_figwidth()),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import torch
 
-from ablate.report.figures.style import BLUE, COLOURS, GREY, LINES, PAGE, VERMILION, style
+from ablate.report.figures.paper import PLAIN
+from ablate.report.figures.style import BLUE, COLOURS, GREY, LINES, VERMILION, style
 from model.config import BiasConfig, Schedule, Shape, TailConfig, TokenDropoutConfig
 from model.priors.bias import bias_mask
 from model.priors.schedule import value_at
@@ -96,7 +97,7 @@ def attention_weights(lam: float = 0.8) -> dict[str, np.ndarray]:
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(PAGE, height), layout="constrained")
+    figure = Figure(figsize=(PLAIN.page, height), layout="constrained")
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 

@@ -10,11 +10,10 @@ import numpy as np
 
 from ablate.evidence.figure_data import Slopes, slopes
 from ablate.evidence.judgement import Judgement
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     BLUE,
-    COLUMN,
     GREY,
-    PAGE,
     VERMILION,
     Drawing,
     left_out,
@@ -39,11 +38,11 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "slopes",
             "By category, every seed",
             f"{results.baseline} (left) and variant (right) with the same seed.{left_out(judgement)}",
-            draw_slopes(panels),
+            draw_slopes(panels, paper_of(results.venue)),
         )
 
 
-def draw_slopes(panels: Sequence[Slopes]) -> Figure:
+def draw_slopes(panels: Sequence[Slopes], paper: Paper = PLAIN) -> Figure:
     """Baseline beside variant in every category and seed; worse pairs are dashed."""
     from matplotlib.lines import Line2D
 
@@ -51,9 +50,9 @@ def draw_slopes(panels: Sequence[Slopes]) -> Figure:
     longest = max(map(len, categories))
     step = 0.40 if len(categories) > 8 else 0.55
     slant = longest * 0.065 > step
-    n_columns = max(1, min(len(panels), int(PAGE // (0.55 + step * len(categories)))))
+    n_columns = max(1, min(len(panels), int(paper.page // (0.55 + step * len(categories)))))
     n_rows = math.ceil(len(panels) / n_columns)
-    width = max(COLUMN, min(PAGE, n_columns * (0.55 + step * len(categories)) + 0.4))
+    width = paper.width(max(paper.column, n_columns * (0.55 + step * len(categories)) + 0.4))
     tall = 0.065 * longest * 0.75 if slant else 0.12
     figure = new_figure(width, 0.3 + tall + 1.35 * n_rows)
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)

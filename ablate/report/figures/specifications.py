@@ -12,7 +12,8 @@ from ablate.evidence.specification import (
     SpecificationCurve,
     specification_curves,
 )
-from ablate.report.figures.style import BLUE, GREY, PAGE, VERMILION, Drawing, new_figure, set_limits, slug
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
+from ablate.report.figures.style import BLUE, GREY, VERMILION, Drawing, new_figure, set_limits, slug
 from ablate.report.words import fixed, metric_label, p_text, plural, stratum_label
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             f"specifications_{slug(claim.left)}_{slug(claim.right)}",
             f"{pair}: every analysis",
             _caption(curve, judgement.results.coverage),
-            draw_specifications(curve),
+            draw_specifications(curve, paper_of(judgement.results.venue)),
         )
 
 
@@ -48,10 +49,9 @@ def _caption(curve: SpecificationCurve, coverage: str) -> str:
         f"Each of {count} analyses is a metric, a category or their mean, and a stratum of the defects: "
         f"paired difference over {plural(len(curve.seeds), 'seed')} with {coverage} t-interval (long ones "
         "are cut), sorted; above 0 speaks for the claim. Filled: the interval excludes 0, not adjusted. "
-        "Diamond: as declared. Joint sign-flip test of all: median "
-        f"{fixed(joint.median, 1, signed=True)} points, "
-        f"p {_equals(joint.p_median)}; {joint.apart} apart from 0 on one side, p {_equals(joint.p_apart)}"
-        f"{smallest}.{lacking}"
+        "Diamond: as declared. Joint sign-flip test of all: "
+        f"median {fixed(joint.median, 1, signed=True)} points, p {_equals(joint.p_median)}; "
+        f"{joint.apart} apart from 0 on one side, p {_equals(joint.p_apart)}{smallest}.{lacking}"
     )
 
 
@@ -60,10 +60,10 @@ def _equals(p: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def draw_specifications(curve: SpecificationCurve) -> Figure:
+def draw_specifications(curve: SpecificationCurve, paper: Paper = PLAIN) -> Figure:
     """Estimates with intervals above, what was chosen in each below."""
     rows = _rows(curve)
-    figure = new_figure(PAGE, 2.05 + ROW * (len(rows) + 1))
+    figure = new_figure(paper.page, 2.05 + ROW * (len(rows) + 1))
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.7, ROW * (len(rows) + 1)])
     _draw_estimates(top, curve)
     _draw_choices(below, curve, rows)

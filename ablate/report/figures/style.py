@@ -1,9 +1,9 @@
 """How every figure of a study looks, and what they share.
 
 Figures are made without pyplot, so there is no global state and no display; matplotlib is imported only
-when something is drawn. Widths fit a two-column venue (3.4 and 6.9 inches), text is 7 to 8 points at that
-width, and heights grow with the content, so that labels never meet. Colours are Okabe and Ito's; markers
-and line styles say the same once more.
+when something is drawn. Widths and fonts are those of :mod:`~ablate.report.figures.paper`, text is 7 to 8
+points at that width, and heights grow with the content, so that labels never meet. Colours are Okabe and
+Ito's; markers and line styles say the same once more.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
+from ablate.report.figures.paper import PLAIN
 from ablate.report.words import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMN, PAGE = 3.4, 6.9
-"""Widths of a column and of a page, inches."""
 MAX_VARIANTS = 8
 """Variants drawn beside the baseline where each has a colour; beyond, colours stop being a code."""
 GREY = "#595959"
@@ -57,7 +56,6 @@ STYLE: Any = {
     "lines.markersize": 4.5,
     "pdf.fonttype": 42,
     "figure.dpi": 100,
-    "font.family": "DejaVu Sans",
 }
 
 
@@ -83,11 +81,11 @@ class Drawing:
     """Of the PNG; the PDF keeps lines as lines and maps as they are."""
 
 
-def style() -> AbstractContextManager[None]:
-    """The style, while drawing and saving."""
+def style(families: Sequence[str] = PLAIN.families) -> AbstractContextManager[None]:
+    """The style, while drawing and saving; a glyph is taken from the first of ``families`` that has it."""
     import matplotlib
 
-    return matplotlib.rc_context(STYLE)
+    return matplotlib.rc_context({**STYLE, "font.family": list(families)})
 
 
 def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
