@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,13 @@ from ablate.running.folder import CHECKPOINT, HISTOGRAMS
 from ablate.running.reporter import HasRuns, Reporter
 from ablate.study.code import run_modules
 from ablate.study.plan import Run
+from model.array_files import write_arrays
 from model.aupimo import aupimo
 from model.code_identity import combined
 from model.completion_rows import completion_rows
 from model.config import ModelConfig
 from model.data.dataset import Dataset, load_dataset
-from model.data.images import open_image
 from model.data.samples import Sample
-from model.data.transforms import view_at_map_size
 from model.detector import Detector, fit_detector
 from model.encoders.build import describe, weights_fingerprint
 from model.errors import InterruptedRun, StorageError
@@ -47,6 +46,7 @@ from model.metric_names import AUPIMO
 from model.metrics import AuproRecipe, evaluate
 from model.score_histograms import count_scores
 from model.stratum_scores import detection, mechanism
+from model.thumbnails import cached_thumbnail
 from model.training import Step
 
 HISTOGRAM_BINS = 1024
@@ -132,8 +132,8 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     modules = same_code(run)
     times: dict[str, float] = {}
     started = time.perf_counter()
-    device = torch.device(reporter.device)
-    dataset = load_dataset(run.data, cache_dir=reporter.cache)
+    device, cache = torch.device(reporter.device), reporter.cache
+    dataset = load_dataset(run.data, cache_dir=cache)
     material = load_material(run.config, dataset, run.categories, reporter, verify=False)
     times["data"] = time.perf_counter() - started
 
@@ -164,7 +164,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     for number, category in enumerate(run.categories):
         samples = dataset.test(category)
         predictions = detector.predict(material.features, material.rows(samples))
-        truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
+        truth = load_truth(dataset, category, run.config, cache_dir=cache)
         metrics += metric_rows(category, samples, dataset, predictions, truth, recipe=run.aupro)
         metrics += _decisions(category, samples, material, detector, held[category], predictions)
         metrics += completion_metrics(category, samples, material, detector, truth)
@@ -172,7 +172,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         # Rows of the histograms are the category's lines of scores.csv.
         counted = count_scores(predictions.maps, truth.masks, truth.regions, HISTOGRAM_BINS)
         counted.save(attempt_dir / HISTOGRAMS / f"{category}.npz")
-        kept.add(samples, predictions, truth, run.config)
+        kept.add(samples, predictions, truth, lambda s: cached_thumbnail(s, dataset, run.config, cache))
         reporter.progress(number + 1, len(run.categories), f"evaluated {category}")
     times["evaluate"] = time.perf_counter() - started
 
@@ -346,14 +346,13 @@ class KeptMaps:
         samples: Sequence[Sample],
         predictions: Predictions,
         truth: GroundTruth,
-        config: ModelConfig,
+        image_of: Callable[[Sample], np.ndarray],
     ) -> None:
-        """Pick from one category's test samples."""
+        """Pick from one category's test samples; ``image_of`` shows one at the maps' size, uint8."""
         for i in pick(samples, self.per_category):
             sample = samples[i]
-            side = truth.masks.shape[1]
             row = {
-                "image": thumbnail(sample, config, side),
+                "image": image_of(sample),
                 "mask": truth.masks[i],
                 "map": predictions.maps[i].astype(np.float16),
                 "path": str(sample.image_path),
@@ -368,7 +367,7 @@ class KeptMaps:
     def save(self, path: Path) -> None:
         """Write maps.npz: image [k, s, s, 3], mask [k, s, s], map [k, s, s] and one entry per field."""
         arrays: dict[str, Any] = {name: np.array(v) for name, v in self._columns.items()}
-        np.savez_compressed(path, **arrays)
+        write_arrays(path, arrays)
 
 
 def pick(samples: Sequence[Sample], count: int) -> list[int]:
@@ -388,9 +387,3 @@ def pick(samples: Sequence[Sample], count: int) -> list[int]:
             elif len(chosen) < count:
                 chosen.append(index)
     return sorted(chosen)
-
-
-def thumbnail(sample: Sample, config: ModelConfig, side: int) -> np.ndarray:
-    """The network's view of an image at the maps' size, uint8 [side, side, 3]."""
-    view = view_at_map_size(open_image(sample.image_path), config.image, side)
-    return (view * 255).round().astype(np.uint8)

@@ -11,7 +11,7 @@ from torch import Tensor
 from model.baselines.patches import Scorer
 from model.config import ScoreConfig
 from model.errors import DivergedError
-from model.evaluation import Predictions, MapMaker, image_scores
+from model.evaluation import MapMaker, Predictions, image_scores
 
 
 @torch.no_grad()
