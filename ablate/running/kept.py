@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from model.config import ModelConfig
-from model.data.images import open_image
+from model.array_files import write_arrays
 from model.data.samples import Sample
-from model.data.transforms import view_at_map_size
 from model.evaluation import Predictions
 from model.ground_truth import GroundTruth
 
@@ -32,14 +30,13 @@ class KeptMaps:
         samples: Sequence[Sample],
         predictions: Predictions,
         truth: GroundTruth,
-        config: ModelConfig,
+        image_of: Callable[[Sample], np.ndarray],
     ) -> None:
-        """Pick from one category's test samples."""
+        """Pick from one category's test samples; ``image_of`` shows one at the maps' size, uint8."""
         for i in pick(samples, self.per_category):
             sample = samples[i]
-            side = truth.masks.shape[1]
             row = {
-                "image": thumbnail(sample, config, side),
+                "image": image_of(sample),
                 "mask": truth.masks[i],
                 "map": predictions.maps[i].astype(np.float16),
                 "path": str(sample.image_path),
@@ -54,7 +51,7 @@ class KeptMaps:
     def save(self, path: Path) -> None:
         """Write maps.npz: image [k, s, s, 3], mask [k, s, s], map [k, s, s] and one entry per field."""
         arrays: dict[str, Any] = {name: np.array(v) for name, v in self._columns.items()}
-        np.savez_compressed(path, **arrays)
+        write_arrays(path, arrays)
 
 
 def pick(samples: Sequence[Sample], count: int) -> list[int]:
@@ -74,9 +71,3 @@ def pick(samples: Sequence[Sample], count: int) -> list[int]:
             elif len(chosen) < count:
                 chosen.append(index)
     return sorted(chosen)
-
-
-def thumbnail(sample: Sample, config: ModelConfig, side: int) -> np.ndarray:
-    """The network's view of an image at the maps' size, uint8 [side, side, 3]."""
-    view = view_at_map_size(open_image(sample.image_path), config.image, side)
-    return (view * 255).round().astype(np.uint8)

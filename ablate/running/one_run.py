@@ -44,6 +44,7 @@ from model.features import encoder_id
 from model.files import write_text
 from model.ground_truth import load_truth
 from model.score_histograms import count_scores
+from model.thumbnails import cached_thumbnail
 
 HISTOGRAM_BINS = 1024
 """Pixel metrics are within .08 points of the exact ones, which is far below their spread over images."""
@@ -63,8 +64,8 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     modules = same_code(run)
     times: dict[str, float] = {}
     started = time.perf_counter()
-    device = torch.device(reporter.device)
-    dataset = same_data(run, reporter.cache)
+    device, cache = torch.device(reporter.device), reporter.cache
+    dataset = same_data(run, cache)
     material = load_material(run.config, dataset, run.categories, reporter, verify=False)
     times["data"] = time.perf_counter() - started
 
@@ -97,7 +98,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
     for number, category in enumerate(run.categories):
         samples = dataset.test(category)
         predictions = detector.predict(material.features, material.rows(samples))
-        truth = load_truth(dataset, category, run.config, cache_dir=reporter.cache)
+        truth = load_truth(dataset, category, run.config, cache_dir=cache)
         metrics += metric_rows(
             category, samples, dataset, predictions, truth, recipe=run.aupro, plugged=run.metrics
         )
@@ -107,7 +108,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         # Rows of the histograms are the category's lines of scores.csv.
         counted = count_scores(predictions.maps, truth.masks, truth.regions, HISTOGRAM_BINS)
         counted.save(attempt_dir / HISTOGRAMS / f"{category}.npz")
-        kept.add(samples, predictions, truth, run.config)
+        kept.add(samples, predictions, truth, lambda s: cached_thumbnail(s, dataset, run.config, cache))
         reporter.progress(number + 1, len(run.categories), f"evaluated {category}")
     times["evaluate"] = time.perf_counter() - started
 
