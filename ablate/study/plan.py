@@ -234,13 +234,8 @@ def configuration_key(
     one model for a single category is the same run in the unified setting and per category. ``pseudo``:
     what is drawn on training images; nothing counts as if there were no such setting.
     """
-    model = dump_config(canonical(config))
-    del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
-    for name in _NOT_OF_THE_ENCODER:
-        del model["encoder"][name]
-    content = {
+    content: dict[str, Any] = {
         "schema": RESULT_SCHEMA,
-        "model": model,
         "seed": seed,
         "categories": sorted(categories),
         "aupro": aupro,
@@ -252,8 +247,23 @@ def configuration_key(
         content["threads"] = threads
     if pseudo is not None and pseudo.kind != "none":
         content["pseudo"] = asdict(pseudo)
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+    parts = {name: _compact(value) for name, value in content.items()} | {"model": _model_text(config)}
+    text = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts))
+    return hashlib.blake2b(f"{{{text}}}".encode(), digest_size=10).hexdigest()
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _model_text(config: ModelConfig) -> str:
+    """What counts of a configuration; asked for once per seed and category."""
+    model = dump_config(canonical(config))
+    del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
+    for name in _NOT_OF_THE_ENCODER:
+        del model["encoder"][name]
+    return _compact(model)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 State = Literal["cached", "new", "duplicate"]
