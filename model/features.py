@@ -12,11 +12,13 @@ otherwise, the encoder may round otherwise, so results agree up to rounding.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -48,6 +50,11 @@ Encodable = Sample | Copy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ENCODE_BATCH = 16
+"""Images encoded at once on an accelerator."""
+CPU_ENCODE_BATCH = 4
+"""On a CPU, where a layer's maps should stay in the cache: 1.8 times as fast as 16 (efficientnet-lite0)."""
+DECODED_AHEAD = 2
+"""Batches that are decoded while one is encoded."""
 #: Part of every cache name: raise it when the meaning of the stored numbers changes.
 FORMAT = 1
 
@@ -117,6 +124,11 @@ class StreamedFeatures:
 
 def load_images(samples: Sequence[Encodable], image: ImageConfig) -> Tensor:
     """Network inputs [len(samples), 3, crop_h, crop_w], decoded by a few threads."""
+    return next(load_batches([samples], image))
+
+
+def load_batches(batches: Iterable[Sequence[Encodable]], image: ImageConfig) -> Iterator[Tensor]:
+    """Network inputs [b, 3, crop_h, crop_w] of each batch, decoded by a few threads a little ahead."""
 
     def load(picture: Encodable) -> Tensor:
         if isinstance(picture, Copy):
@@ -124,7 +136,22 @@ def load_images(samples: Sequence[Encodable], image: ImageConfig) -> Tensor:
         return load_image(picture.image_path, image)
 
     with ThreadPoolExecutor(max_workers=min(4, available_cores())) as pool:
-        return torch.stack(list(pool.map(load, samples)))
+        waiting: deque[list[Future[Tensor]]] = deque()
+        try:
+            for batch in batches:
+                waiting.append([pool.submit(load, picture) for picture in batch])
+                if len(waiting) > DECODED_AHEAD:
+                    yield torch.stack([future.result() for future in waiting.popleft()])
+            while waiting:
+                yield torch.stack([future.result() for future in waiting.popleft()])
+        finally:  # whoever stops early does not wait for what it will not read
+            for future in itertools.chain.from_iterable(waiting):
+                future.cancel()
+
+
+def encode_batch(device: torch.device) -> int:
+    """Images to encode at once on ``device``."""
+    return CPU_ENCODE_BATCH if device.type == "cpu" else ENCODE_BATCH
 
 
 def encoder_id(config: ModelConfig) -> str:
@@ -329,13 +356,13 @@ class _Loader:
         checksum = hashlib.blake2b(digest_size=16)
         note = f"encoding {part.category} ({cache_bytes(self.config, shape, total) / 1e9:.2g} GB in all)"
         with replacing(stem.with_name(f"{stem.name}.bin")) as stream:
-            for batch in _batches(part.samples, ENCODE_BATCH):
-                images = load_images(batch, self.config.image).to(self.device)
-                groups = teacher(images).to(dtype).cpu().contiguous()
+            batches = _batches(part.samples, encode_batch(self.device))
+            for images in load_batches(batches, self.config.image):
+                groups = teacher(images.to(self.device)).to(dtype).cpu().contiguous()
                 raw = groups.view(torch.uint8).numpy().tobytes()
                 checksum.update(raw)
                 stream.write(raw)
-                done += len(batch)
+                done += len(images)
                 self.progress(done, total, note)
         part.check_unchanged()  # else the features of other images stand under this name for ever
         header = _Header(

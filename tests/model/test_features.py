@@ -23,6 +23,7 @@ from model.features import (
     StreamedFeatures,
     cache_bytes,
     encoder_id,
+    load_batches,
     load_images,
     open_copies,
     open_features,
@@ -190,6 +191,19 @@ def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):
     assert {what for *_, what in told} == {"encoding a"}
 
 
+def test_images_come_in_order_and_a_broken_one_is_named_in_its_turn(parts):
+    image = tiny_config().image
+    batches = [parts["a"][start : start + 5] for start in range(0, 18, 5)]
+    loaded = list(load_batches(batches, image))
+    assert [len(images) for images in loaded] == [5, 5, 5, 3]
+    assert torch.equal(torch.cat(loaded), load_images(parts["a"], image))
+    parts["a"][7].image_path.write_bytes(b"broken")
+    reading = load_batches(batches, image)
+    assert torch.equal(next(reading), loaded[0])
+    with pytest.raises(DataError, match=parts["a"][7].image_path.name):
+        next(reading)
+
+
 def test_nothing_written_to_features_reaches_the_file(parts, tmp_path: Path):
     features, _ = opened(tiny_config(), parts, tmp_path / "cache")
     rows = features[torch.tensor([0])]
@@ -228,4 +242,4 @@ def test_two_processes_share_the_work(parts, tmp_path: Path):
     batches = sum(queue.get(timeout=120) for _ in workers)
     for worker in workers:
         worker.join()
-    assert batches == 3  # ceil(18 / 16) + ceil(3 / 16): each batch was encoded once, by either
+    assert batches == 6  # ceil(18 / 4) + ceil(3 / 4): each batch was encoded once, by either
