@@ -15,7 +15,7 @@ import numpy as np
 from ablate.evidence.differences import Difference
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS, Estimate
-from model.metric_names import DISTANCES
+from model.metric_names import COMPLETIONS, DEFECT_COMPLETIONS, DISTANCES
 
 # ---------------------------------------------------------------------------------- factors
 
@@ -212,4 +212,29 @@ def mechanism(judgement: Judgement) -> list[Mechanism]:
             normal, defect, gap = (by_variant[variant].estimate for by_variant in means)
             if gap.n:
                 found.append(Mechanism(variant, stratum, normal, defect, gap))
+    return found
+
+
+@dataclass(frozen=True)
+class Completion:
+    """How much of cut rows and columns one variant fills in, in one place."""
+
+    variant: str
+    place: str
+    """``normal images`` or ``defects``."""
+    rows: Estimate
+    columns: Estimate
+    difference: Estimate
+    """Rows minus columns."""
+
+
+def completion(judgement: Judgement) -> list[Completion]:
+    """Completion per variant, on held-out normal images and at defects, where it was measured."""
+    found = []
+    for place, names in (("normal images", COMPLETIONS), ("defects", DEFECT_COMPLETIONS)):
+        means = [judgement.comparison(name).means for name in names]
+        for variant in judgement.results.variants:
+            rows, columns, gap = (by_variant[variant].estimate for by_variant in means)
+            if gap.n:
+                found.append(Completion(variant, place, rows, columns, gap))
     return found

@@ -43,7 +43,7 @@ from ablate.evidence.stats import (
 )
 from ablate.evidence.values import Matrix, SeedMeans, Values
 from ablate.study.claims import Claim
-from model.metric_names import all_metrics
+from model.metric_names import AUPIMO, all_metrics
 
 __all__ = ["ClaimVerdict", "Comparison", "JudgedClaim", "Judgement", "VariantMean"]
 PLANTED = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -90,7 +90,7 @@ class Comparison:
             by_seed = matrix.means(variant)
             estimate = interval(by_seed.values, self.results.alpha)
             found[variant] = VariantMean(
-                estimate.of_level() if self.metric in all_metrics() else estimate, by_seed
+                estimate.of_level() if self.metric in (*all_metrics(), AUPIMO) else estimate, by_seed
             )
         return found
 

@@ -18,7 +18,7 @@ from ablate.report.words import DASH, fixed
 from ablate.study.spec import VENUES as FIGURE_VENUES
 from model.errors import ConfigError
 from model.files import write_text
-from model.metric_names import all_metrics, metric_of
+from model.metric_names import AUPIMO, all_metrics, metric_of
 from model.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Style:
         if self.decimals is not None and not 0 <= self.decimals <= 6:
             raise ConfigError(f"--decimals must be 0 to 6, got {self.decimals}")
         for name, known, option in (
-            *((m, all_metrics(), "--metrics") for m in self.metrics),
+            *((m, (*all_metrics(), AUPIMO), "--metrics") for m in self.metrics),
             (family(self.venue) or GENERAL, tuple(VENUES), "--venue"),
         ):
             if name not in known:

@@ -23,6 +23,7 @@ from pydantic_core import CoreSchema
 from ablate.study.located import Located
 from ablate.study.text import shown
 from model.metric_names import (
+    AUPIMO,
     MECHANISM_METRICS,
     STRATUM_CONJUNCTIONS,
     STRATUM_METRICS,
@@ -47,7 +48,7 @@ _CLAIM = re.compile(
 def editor_pattern() -> str:
     """What editors accept as a claim: a regular expression; they know no names of variants."""
     labels = [label for label in map(metric_label, all_metrics()) if " " not in label]
-    names = "|".join((*all_metrics(), *MECHANISM_METRICS, *labels))
+    names = "|".join((*all_metrics(), AUPIMO, AUPIMO.upper(), *MECHANISM_METRICS, *labels))
     return (
         r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"
         rf"(\s+on\s+.+?)?(\s+by\s+({names})(\s*,\s*({names}))*)?\s*$"
@@ -150,7 +151,7 @@ def parse_claim(
     if left == right:
         node.mark.fail(f"the claim compares '{left}' with itself")
     bound = _margin(node, direction, found["sign"], found["margin"], margin)
-    metrics = [str(metric_of(m.strip())) for m in (found["metrics"] or primary).split(",")]
+    metrics = [_metric(m.strip()) for m in (found["metrics"] or primary).split(",")]
     places = [p.strip() for p in (found["places"] or ALL).split(",")]
     claims = []
     for category, stratum in (_place(node, place, categories) for place in places):
@@ -158,6 +159,11 @@ def parse_claim(
             _check_metric(node, metric, stratum)
             claims.append(Claim(left, right, category, metric, direction, stratum, bound))
     return tuple(claims)
+
+
+def _metric(text: str) -> str:
+    """A metric's name from its name or label; AUPIMO is not among the detector's own."""
+    return AUPIMO if text.casefold() == AUPIMO else str(metric_of(text))
 
 
 def _margin(node: Located, direction: Direction, sign: str | None, text: str | None, usual: float) -> float:
@@ -214,7 +220,7 @@ def _not_measured(node: Located, text: str) -> NoReturn:
 
 
 def _check_metric(node: Located, metric: str, stratum: str) -> None:
-    known = (*all_metrics(), *MECHANISM_METRICS)
+    known = (*all_metrics(), AUPIMO, *MECHANISM_METRICS)
     if metric not in known:
         node.mark.fail(f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, known))
     measured = (*STRATUM_METRICS, *MECHANISM_METRICS)

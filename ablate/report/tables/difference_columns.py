@@ -20,6 +20,7 @@ from ablate.report.words import (
     plural,
     seeds_text,
 )
+from model.metric_names import MECHANISM_METRICS
 
 COLUMNS = (
     Column("Δ [interval]"),
@@ -98,7 +99,9 @@ def _robustness(d: Difference) -> tuple[Cell, ...]:
 
 def _size(d: Difference) -> tuple[Cell, ...]:
     wins = Cell(percent_text(d.win_rate), f"of {d.pairs}" if d.pairs else "")
-    return Cell(percent_text(d.error_reduction, signed=True)), wins
+    # What a model does to tokens has no best value, so no error that could be removed.
+    error = DASH if d.metric in MECHANISM_METRICS else percent_text(d.error_reduction, signed=True)
+    return Cell(error), wins
 
 
 def _needed(one: Shown) -> tuple[Cell, ...]:

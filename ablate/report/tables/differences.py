@@ -31,7 +31,7 @@ from ablate.report.words import (
     plural,
     verdict_text,
 )
-from model.metric_names import all_metrics
+from model.metric_names import AUPIMO, all_metrics
 
 IMAGES_UP_TO = 500
 """Most runs of which the scores of every pixel metric's images are read for the table of all
@@ -85,7 +85,7 @@ def all_differences_table(judgement: Judgement, style: Style = USUAL) -> Table:
     Exploratory: only the primary metric is tested; a filled-in grid of p-values would invite fishing.
     """
     results = judgement.results
-    metrics = [m for m in style.chosen(all_metrics()) if m in results.measured]
+    metrics = [m for m in style.chosen((*all_metrics(), AUPIMO)) if m in results.measured]
     by_metric = {m: judgement.comparison(m).differences for m in metrics}
     others = [v for v in results.variants if v != results.baseline]
     few = len(results.runs) <= IMAGES_UP_TO

@@ -34,6 +34,12 @@ def read(text: str) -> tuple[Claim, ...]:
             "a > b on brokenness=broken & orientation=horizontal by token_distance_gap",
             *(">", 0, None, "broken+horizontal", "token_distance_gap"),
         ),
+        ("a > b by AUPIMO", ">", 0, None, "all", "aupimo"),
+        ("a < b by completion_horizontal", "<", 0, None, "all", "completion_horizontal"),
+        (
+            "a ~ b within 2 on faintness=faint by completion_defect_vertical",
+            *("~", 2, None, "faintness=faint", "completion_defect_vertical"),
+        ),
         ("a > b on bottle & faintness=faint", ">", 0, "bottle", "faintness=faint", "image_auroc"),
     ],
 )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
+
+from ablate.evidence.judgement import Judgement
 from ablate.report.figures import mechanism as figure
 from ablate.report.figures.style import style
 from tests.ablate.report_inputs import judged
@@ -22,3 +27,20 @@ def test_every_stratum_has_a_panel_with_each_variants_gap() -> None:
 
 def test_nothing_is_drawn_where_nothing_was_measured() -> None:
     assert list(figure.drawings(judged(strata=False, seeds=2))) == []
+
+
+def test_completion_has_a_panel_for_normal_images_and_one_for_defects() -> None:
+    made = judged(seeds=3).results
+    rows = made.frame[(made.frame["metric"] == "token_distance_gap") & (made.frame["stratum"] == "all")]
+    named = [
+        rows.assign(metric=f"completion{where}_{what}", value=rows["value"] + shift)
+        for where in ("", "_defect")
+        for what, shift in (("horizontal", 0.4), ("vertical", 0.5), ("difference", -0.1))
+    ]
+    with style():
+        drawings = list(figure.drawings(Judgement(replace(made, frame=pd.concat([made.frame, *named])))))
+    assert [d.name for d in drawings] == ["mechanism", "completion"]
+    axes = drawings[1].figure.axes
+    assert [ax.get_title(loc="left") for ax in axes] == ["normal images", "defects"]
+    mean = rows[rows["variant"] == "dinomaly"].groupby("seed")["value"].mean().mean() - 0.1
+    assert any(text.get_text().startswith(f"rows − columns {mean:.3f} [") for text in axes[0].texts)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
+import pytest
+
 from ablate.evidence.judgement import Judgement
 from ablate.report.tables.claims import claims_table
 from ablate.study.claims import Claim
@@ -52,6 +55,20 @@ def test_claims_that_were_not_sealed_say_so() -> None:
     for seal, words in (("", "not sealed"), ("c" * 64, "sealed: SHA-256 cccccccccccccccc")):
         table = claims_table(Judgement(replace(results(), claims=(claim,), seal=seal)))
         assert table is not None and any(words in note for note in table.notes)
+
+
+@pytest.mark.parametrize("metric", ["aupimo", "completion_difference", "completion_defect_horizontal"])
+def test_claims_about_what_is_measured_besides_are_judged(metric: str) -> None:
+    made = results()
+    gap = made.frame[(made.frame["metric"] == "token_distance_gap") & (made.frame["stratum"] == "all")]
+    claim = Claim("directional", "dinomaly", None, metric, ">")
+    frame = pd.concat([made.frame, gap.assign(metric=metric)])
+    table = claims_table(Judgement(replace(made, frame=frame, claims=(claim,))))
+    assert table is not None
+    (label,) = column(table, "verdict")
+    assert column(table, "verdict")[label].text == "supported"
+    assert (column(table, "error reduction")[label].text == "–") is (metric != "aupimo")
+    assert table.raw["metric"][0] == metric
 
 
 def test_without_claims_there_is_no_table() -> None:
