@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple, NoReturn
 
@@ -52,6 +53,14 @@ def given_settings(node: Located, cls: type, what: str) -> dict[str, Set]:
 
     walk(node, "")
     return found
+
+
+def own_keys(node: Located, cls: type, what: str) -> tuple[dict[str, Located], Located]:
+    """A mapping whose record has keys of its own beside the model's settings, taken apart."""
+    items = node.mapping(what)
+    own = {key: item for key, item in items.items() if key in leaves(cls) and not leaves(cls)[key].inline}
+    rest = {key: item for key, item in items.items() if key not in own}
+    return own, replace(node, value=rest)
 
 
 _RETIRED = {

@@ -28,6 +28,7 @@ from ablate.study.checking import (
     fail_whole,
     given_settings,
     known_path,
+    own_keys,
     parse_value,
 )
 from ablate.study.claims import Claim, parse_claim
@@ -35,7 +36,7 @@ from ablate.study.located import Located, Mark, parse_yaml
 from ablate.study.methods import check_read
 from ablate.study.overrides import Replaced, applied, override
 from ablate.study.plugged import read_plugins
-from ablate.study.row_data import RowSettings, check_varying, of_model
+from ablate.study.row_data import RowSettings, check_no_data, check_varying, of_model
 from ablate.study.searching import read_search
 from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
@@ -274,15 +275,13 @@ class _Reader:
 
     def _base(self) -> tuple[str | None, dict[str, Any], dict[str, Set]]:
         node = self.items.get("base", Located({}, self.root.mark))
-        own, rest = _own_keys(node, Base, "base")
+        own, rest = own_keys(node, Base, "base")
         preset = own["preset"].string("base.preset") if "preset" in own else None
         if preset is not None and preset not in PRESETS:
             own["preset"].mark.fail(
                 f"base.preset: unknown preset {shown(preset)}", hint=f"known: {', '.join(PRESETS)}"
             )
-        for key, mark in rest.keys.items():
-            if key.partition(".")[0] == "data":
-                mark.fail(f"unknown key '{key}' in base", hint="what every row reads goes under data:")
+        check_no_data(rest)
         sets = given_settings(rest, ModelConfig, "base")
         values = unnest(PRESETS[preset].values, ModelConfig) if preset else {}
         return preset, {**values, **checked_settings(sets, ModelConfig)}, sets
@@ -311,7 +310,7 @@ class _Reader:
         node = self.items.get("factors")
         if node is None:
             return None, {}
-        own, rest = _own_keys(node, Factors, "factors")
+        own, rest = own_keys(node, Factors, "factors")
         design = leaves(Factors)["design"]
         if "design" not in own:
             choices = " or ".join(design.schema["enum"])
@@ -410,14 +409,6 @@ class _Reader:
                     f"the claim '{claim}' is the opposite of '{other}'",
                     hint="a claim is refuted where its opposite holds: keep one of the two",
                 )
-
-
-def _own_keys(node: Located, cls: type, what: str) -> tuple[dict[str, Located], Located]:
-    """A mapping whose record has keys of its own beside the model's settings, taken apart."""
-    items = node.mapping(what)
-    own = {key: item for key, item in items.items() if key in leaves(cls) and not leaves(cls)[key].inline}
-    rest = {key: item for key, item in items.items() if key not in own}
-    return own, replace(node, value=rest)
 
 
 def _as_hint(description: str) -> str:
