@@ -13,6 +13,7 @@ from ablate.report.figures.priors import (
     TAIL_SHARE,
     attention_weights,
     draw_priors,
+    pseudo_defects,
     streaky_distances,
     tail_masks,
     token_masks,
@@ -30,6 +31,16 @@ def test_masks_have_the_shape_that_their_names_promise():
         for name, mask in masks.items()
     }
     assert runs["segment, horizontal"] > 2 * runs["segment, vertical"]
+
+
+def test_pseudo_defects_run_as_their_names_say():
+    copies = pseudo_defects(size=64)
+    extent = {}
+    for name in copies:
+        rows, columns = np.nonzero(np.abs(copies[name] - copies["none"]) > 0.03)
+        extent[name] = len(set(columns)) / max(len(set(rows)), 1)
+    assert extent["horizontal"] > 2 and extent["vertical (control)"] < 0.5
+    assert extent["none"] == 0 and 0.5 < extent["blob (control)"] < 2
 
 
 def test_tails_hold_q_of_the_tokens_and_follow_the_direction():
@@ -55,7 +66,8 @@ def test_attention_is_weakened_along_the_row_only():
 def test_pictures_are_written(tmp_path: Path):
     paths = draw_priors(tmp_path)
     assert [path.name for path in paths] == [
-        "prior_a_masks.png", "prior_a2_schedules.png", "prior_b_tails.png", "prior_c_attention.png"
+        "prior_a_masks.png", "pseudo_defects.png", "prior_a2_schedules.png", "prior_b_tails.png",
+        "prior_c_attention.png",
     ]  # fmt: skip
     for path in paths:
         assert np.asarray(Image.open(path).convert("L")).std() > 5
