@@ -8,6 +8,7 @@ headers and cannot grey a row.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ablate.report.lettering import pieces
 from ablate.report.words import CHECK, DASH, MINUS
 
 
@@ -105,8 +107,19 @@ _LATEX = {
 
 
 def latex_escape(text: str) -> str:
-    """Text as LaTeX prints it (brackets too: after ``\\\\`` they would be an argument)."""
-    return "".join(_LATEX.get(c, c) for c in text)
+    """Text as LaTeX prints it (brackets too: after ``\\\\`` they would be an argument).
+
+    The mathematics of a label stays as it was written.
+    """
+    return "".join(part if math else "".join(map(_latex_character, part)) for math, part in pieces(text))
+
+
+def _latex_character(character: str) -> str:
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(character, ""))
+    if character in _LATEX or not greek:
+        return _LATEX.get(character, character)
+    name = greek[2].lower().replace("lamda", "lambda")
+    return rf"$\{name.capitalize() if greek[1] == 'CAPITAL' else name}$"
 
 
 @dataclass(frozen=True)

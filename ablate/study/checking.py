@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple, NoReturn
 
@@ -53,6 +54,14 @@ def given_settings(node: Located, cls: type, what: str) -> dict[str, Set]:
 
     walk(node, "")
     return found
+
+
+def own_keys(node: Located, cls: type, what: str) -> tuple[dict[str, Located], Located]:
+    """A mapping whose record has keys of its own beside the model's settings, taken apart."""
+    items = node.mapping(what)
+    own = {key: item for key, item in items.items() if key in leaves(cls) and not leaves(cls)[key].inline}
+    rest = {key: item for key, item in items.items() if key not in own}
+    return own, replace(node, value=rest)
 
 
 _RETIRED = {
@@ -276,17 +285,3 @@ def checked_settings(sets: Mapping[str, Set]) -> dict[str, Any]:
     """The values of the model's settings, each checked where it stands."""
     known = leaves(ModelConfig)
     return {path: check_value(known[path], item.value) for path, item in sets.items()}
-
-
-def checked_levels(path: str, node: Located) -> tuple[Any, ...]:
-    """A factor's levels, each checked where it stands; none may be given twice."""
-    leaf = leaves(ModelConfig)[path]
-    values: list[Any] = []
-    for item in node.sequence(f"factors.{path}"):
-        value = check_value(leaf, item)
-        if value in values:
-            item.mark.fail(f"factors.{path}: the level {shown(value)} is given twice")
-        values.append(value)
-    if not values:
-        node.mark.fail(f"factors.{path} has no levels")
-    return tuple(values)

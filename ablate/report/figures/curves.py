@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.training_curves import CurvePanel, training_curves
+from ablate.report.figures.lettering import names
 from ablate.report.figures.style import Drawing, Look, left_out, legend_columns, looks, new_figure, shown
 
 if TYPE_CHECKING:
@@ -29,11 +31,15 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "Training",
             "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest run."
             f"{left_out(judgement)}",
-            draw_curves(panels, looks(variants, results.baseline)),
+            draw_curves(panels, looks(variants, results.baseline), names(results)),
         )
 
 
-def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figure:
+def draw_curves(
+    panels: Sequence[CurvePanel],
+    look: Mapping[str, Look],
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
     """The loss and every knob that moves, over training; bands reach over all runs of a variant."""
     heights = [1.9, *([0.85] * (len(panels) - 1))]
     figure = new_figure(5.4, 0.5 + sum(heights))
@@ -49,7 +55,7 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figur
             width = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
             (line,) = ax.plot(
                 curve.iteration, curve.mean, color=at.colour, ls=at.line, marker=at.marker, ms=3.2,
-                markevery=(start, every), lw=width, label=curve.variant,
+                markevery=(start, every), lw=width, label=labels.get(curve.variant, curve.variant),
             )  # fmt: skip
             drawn.setdefault(curve.variant, line)
             if curve.runs > 1:
@@ -63,7 +69,7 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figur
     grid.flat[-1].set_xlabel("iteration")
     grid.flat[-1].margins(x=0.01)
     figure.align_ylabels()
-    ncols = legend_columns(figure, list(drawn), 5.4)
+    ncols = legend_columns(figure, [labels.get(v, v) for v in drawn], 5.4)
     handles = list(drawn.values())
     figure.legend(
         handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.2, handlelength=2.6

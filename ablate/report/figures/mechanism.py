@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ablate.evidence.figure_data import Mechanism, mechanism
 from ablate.evidence.judgement import Judgement
+from ablate.report.figures.lettering import names
 from ablate.report.figures.style import PAGE, Drawing, Look, left_out, looks, new_figure, shown, wrapped
 from ablate.report.words import fixed, interval_text, stratum_group, stratum_label
 
@@ -26,19 +28,23 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "Token distance on normal and defect tokens",
             f"Mean over seeds, with {results.coverage} t-interval where there are two. A prior that works "
             f"widens the gap in its own stratum.{left_out(judgement)}",
-            draw_mechanism(data, looks(variants, results.baseline)),
+            draw_mechanism(data, looks(variants, results.baseline), names(results)),
         )
 
 
-def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look]) -> Figure:
+def draw_mechanism(
+    data: Sequence[Mechanism],
+    look: Mapping[str, Look],
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
     """Distance on normal (hollow) and defect (filled) tokens per stratum; the bar between is the gap."""
     strata = list(dict.fromkeys(m.stratum for m in data))
     variants = [v for v in look if any(m.variant == v for m in data)]
     n_columns = min(3, len(strata))
     n_rows = math.ceil(len(strata) / n_columns)
     width = {1: 4.2, 2: 5.6}.get(n_columns, PAGE)
-    names = [wrapped(v, 26) for v in variants]
-    row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in names))
+    rows = [wrapped(labels.get(v, v), 26) for v in variants]
+    row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in rows))
     figure = new_figure(width, 0.55 + n_rows * (0.35 + row * len(variants)))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(strata) :]:
@@ -65,7 +71,7 @@ def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look]) -> Figur
         label, group = stratum_label(stratum), stratum_group(stratum)
         plain = not group or group in label
         ax.set_title(label if plain else f"{group}: {label}", loc="left")
-        ax.set_yticks(range(len(variants)), names)
+        ax.set_yticks(range(len(variants)), rows)
         ax.set_ylim(len(variants) - 0.5, -0.75)
         ax.tick_params(axis="y", length=0)
         ax.tick_params(axis="x", labelbottom=k + n_columns >= len(strata))

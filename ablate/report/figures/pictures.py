@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ablate.evidence.judgement import Judgement
 from ablate.report.figures import curves, factor_lines, forest, gallery, heat_map, mechanism, slopes
 from ablate.report.figures.style import Drawing, style
+from ablate.report.words import variant_label
 
 SECTIONS: Mapping[str, Sequence[Callable[[Judgement], Iterator[Drawing]]]] = {
     "differences": (forest.drawings,),
@@ -43,7 +44,10 @@ class Picture:
 def draw(judgement: Judgement) -> dict[str, list[Picture]]:
     """Every figure of the study, by section of the report."""
     found: dict[str, list[Picture]] = {}
-    with style():
+    results = judgement.results
+    labels = [variant_label(results, v) for v in results.variants]
+    levels = [text for of in results.level_labels.values() for text in of.values()]
+    with style([*labels, *results.variants, *results.categories, *levels]):
         for section, figures in SECTIONS.items():
             for drawing in (d for drawings in figures for d in drawings(judgement)):
                 found.setdefault(section, []).append(_picture(drawing))

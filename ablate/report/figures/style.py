@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
+from ablate.report.figures.lettering import fonts
 from ablate.report.words import plural
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ STYLE: Any = {
     "lines.markersize": 4.5,
     "pdf.fonttype": 42,
     "figure.dpi": 100,
-    "font.family": "DejaVu Sans",
 }
 
 
@@ -77,11 +77,11 @@ class Drawing:
     """Of the PNG; the PDF keeps lines as lines and maps as they are."""
 
 
-def style() -> AbstractContextManager[None]:
-    """The style, while drawing and saving."""
+def style(texts: Iterable[str] = ()) -> AbstractContextManager[None]:
+    """The style, while drawing and saving, with fonts for the names in ``texts``."""
     import matplotlib
 
-    return matplotlib.rc_context(STYLE)
+    return matplotlib.rc_context({**STYLE, "font.family": fonts(texts)})
 
 
 def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
@@ -93,9 +93,9 @@ def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
 
 
 def wrapped(name: str, characters: int) -> str:
-    """A long name on several lines, broken behind punctuation."""
+    """A long name on several lines, broken behind punctuation; never within mathematics."""
     lines = [""]
-    for part in re.findall(r"(?:\d+\.\d+|[^-_,=. ])+[-_,=. ]*|[-_,=. ]+", name):
+    for part in re.findall(r"(?:\d+\.\d+|(?<!\\)\$[^$]+\$|[^-_,=. ])+[-_,=. ]*|[-_,=. ]+", name):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > characters:
             lines.append("")
         lines[-1] += part

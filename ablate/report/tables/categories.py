@@ -11,7 +11,7 @@ from ablate.evidence.stats import POINTS
 from ablate.report.rendering import Cell, Column, Row, Table
 from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
 from ablate.report.tables.notes import Notes, bold_note, common_notes
-from ablate.report.words import count_text, fixed, metric_label, spread_text
+from ablate.report.words import count_text, fixed, metric_label, spread_text, variant_label
 
 TRANSPOSE_FROM = 7
 """From this many categories on, the table has one row per category: a page is taller than wide."""
@@ -54,10 +54,13 @@ def category_table(judgement: Judgement) -> Table:
     if len(results.categories) < TRANSPOSE_FROM:
         columns = tuple(Column(p or "mean") for p in places)
         rows = tuple(
-            Row(v, tuple(grid[v, p] for p in places), v == results.baseline) for v in results.variants
+            Row(variant_label(results, v), tuple(grid[v, p] for p in places), v == results.baseline)
+            for v in results.variants
         )
     else:
-        columns = tuple(Column(v, baseline=v == results.baseline) for v in results.variants)
+        columns = tuple(
+            Column(variant_label(results, v), baseline=v == results.baseline) for v in results.variants
+        )
         rows = tuple(
             Row(p or "mean", tuple(grid[v, p] for v in results.variants), rule=p is None) for p in places
         )

@@ -36,10 +36,13 @@ def claims_table(judgement: Judgement) -> Table | None:
         corner="claim",
         columns=COLUMNS,
         rows=tuple(
-            Row(claim_text(j.claim), (*difference_cells(j.difference), Cell(verdict_text(j.verdict))))
+            Row(
+                claim_text(j.claim, results),
+                (*difference_cells(j.difference), Cell(verdict_text(j.verdict))),
+            )
             for j in judged
         ),
-        notes=(*sign_flip_note(found), *identical_note(found), *common_notes(results)),
+        notes=(*sign_flip_note(found), *identical_note(results, found), *common_notes(results)),
         raw=pd.DataFrame([raw_claim(j) for j in judged]),
     )
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablate.evidence.differences import Difference
+from ablate.evidence.results import Results
 from ablate.report.rendering import Cell, Column
-from ablate.report.words import DASH, fixed, interval_text, p_text, percent_text, plural
+from ablate.report.words import DASH, fixed, interval_text, p_text, percent_text, plural, variant_label
 
 COLUMNS = (
     Column("Δ [interval]"),
@@ -57,9 +58,9 @@ def sign_flip_note(found: Sequence[Difference]) -> tuple[str, ...]:
     return (f"The sign-flip permutation test is left out: its smallest two-sided p is {smallest}.",)
 
 
-def identical_note(found: Sequence[Difference]) -> tuple[str, ...]:
+def identical_note(results: Results, found: Sequence[Difference]) -> tuple[str, ...]:
     """Comparisons that have no spread."""
-    names = dict.fromkeys(d.variant for d in found if d.identical)
+    names = dict.fromkeys(variant_label(results, d.variant) for d in found if d.identical)
     if not names:
         return ()
     return (

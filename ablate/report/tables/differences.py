@@ -16,7 +16,15 @@ from ablate.report.tables.difference_columns import (
     sign_flip_note,
 )
 from ablate.report.tables.notes import common_notes
-from ablate.report.words import fixed, interval_text, metric_label, metric_level, plural, verdict_text
+from ablate.report.words import (
+    fixed,
+    interval_text,
+    metric_label,
+    metric_level,
+    plural,
+    variant_label,
+    verdict_text,
+)
 from model.metric_names import METRICS
 
 
@@ -24,11 +32,15 @@ def difference_table(judgement: Judgement) -> Table:
     """Every variant against the baseline on the primary metric, with everything a referee asks."""
     results = judgement.results
     found = list(judgement.primary.differences.values())
-    rows = [Row(d.variant, (*difference_cells(d), Cell(verdict_text(d.verdict)))) for d in found]
+    baseline = variant_label(results, results.baseline)
+    rows = [
+        Row(variant_label(results, d.variant), (*difference_cells(d), Cell(verdict_text(d.verdict))))
+        for d in found
+    ]
     return Table(
         name="differences",
-        title=f"{metric_label(results.primary)} against {results.baseline}",
-        caption=f"{results.name}: difference to {results.baseline} in {metric_label(results.primary)}, "
+        title=f"{metric_label(results.primary)} against {baseline}",
+        caption=f"{results.name}: difference to {baseline} in {metric_label(results.primary)}, "
         f"points. {TEST_CAPTION.format(coverage=results.coverage)} "
         f"Holm over {plural(judgement.primary.family, 'comparison')}.",
         corner="variant",
@@ -36,7 +48,7 @@ def difference_table(judgement: Judgement) -> Table:
         rows=tuple(rows),
         notes=(
             *sign_flip_note(found),
-            *identical_note([d for d in found if d.variant not in results.same_as]),
+            *identical_note(results, [d for d in found if d.variant not in results.same_as]),
             *_copy_note(results),
             *common_notes(results),
         ),
@@ -46,7 +58,10 @@ def difference_table(judgement: Judgement) -> Table:
 
 def _copy_note(results: Results) -> tuple[str, ...]:
     """Rows that are one configuration."""
-    pairs = [f"{copy} is {original}" for copy, original in results.same_as.items()]
+    pairs = [
+        f"{variant_label(results, copy)} is {variant_label(results, original)}"
+        for copy, original in results.same_as.items()
+    ]
     return (f"Same configuration, hence the same runs: {'; '.join(pairs)}.",) if pairs else ()
 
 
@@ -58,10 +73,11 @@ def all_differences_table(judgement: Judgement) -> Table:
     results = judgement.results
     metrics = [m for m in METRICS if m in set(results.frame["metric"])]
     by_metric = {m: judgement.comparison(m).differences for m in metrics}
+    baseline = variant_label(results, results.baseline)
     others = [v for v in results.variants if v != results.baseline]
     rows = [
         Row(
-            v,
+            variant_label(results, v),
             tuple(
                 Cell(
                     fixed(by_metric[m][v].estimate.mean, signed=True),
@@ -75,8 +91,8 @@ def all_differences_table(judgement: Judgement) -> Table:
     ]
     return Table(
         name="differences_all_metrics",
-        title=f"All metrics against {results.baseline}",
-        caption=f"{results.name}: paired difference to {results.baseline}, points, with {results.coverage} "
+        title=f"All metrics against {baseline}",
+        caption=f"{results.name}: paired difference to {baseline}, points, with {results.coverage} "
         "t-interval over seeds. Bold: the interval excludes 0 (not adjusted for the number of comparisons; "
         f"tests are made on {metric_label(results.primary)} alone).",
         corner="variant",

@@ -13,7 +13,15 @@ from ablate.report.rendering import Cell, Column, Row, Table
 from ablate.report.tables.components import component_cells, components
 from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
 from ablate.report.tables.notes import Notes, bold_note, common_notes
-from ablate.report.words import TABLE_METRICS, count_text, fixed, metric_label, metric_level, spread_text
+from ablate.report.words import (
+    TABLE_METRICS,
+    count_text,
+    fixed,
+    metric_label,
+    metric_level,
+    spread_text,
+    variant_label,
+)
 
 
 def main_table(judgement: Judgement) -> Table:
@@ -54,7 +62,9 @@ def main_table(judgement: Judgement) -> Table:
         + " Δ: paired difference to the baseline (grey), points.",
         corner="variant",
         columns=tuple(columns),
-        rows=tuple(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+        rows=tuple(
+            Row(variant_label(results, v), tuple(rows[v]), v == results.baseline) for v in results.variants
+        ),
         notes=(*notes.lines(), *common_notes(results)),
         raw=pd.DataFrame(raw),
     )

@@ -12,7 +12,7 @@ from ablate.evidence.stats import POINTS
 from ablate.report.rendering import Cell, Column, Row, Table
 from ablate.report.tables.marks import raw_estimate
 from ablate.report.tables.notes import Notes, common_notes
-from ablate.report.words import count_text, fixed, metric_label
+from ablate.report.words import count_text, fixed, metric_label, variant_label
 from model.metric_names import COMPLETIONS, DEFECT_COMPLETIONS, MECHANISM_METRICS
 
 DECIMALS = 3
@@ -58,7 +58,9 @@ def mechanism_table(judgement: Judgement) -> Table | None:
         f"on held-out normal images and at defects, {spread}. Small: difference to the baseline (grey).",
         corner="variant",
         columns=tuple(Column(metric_label(name), _group(name)) for name in metrics),
-        rows=tuple(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+        rows=tuple(
+            Row(variant_label(results, v), tuple(rows[v]), v == results.baseline) for v in results.variants
+        ),
         notes=(*notes.lines(), *common_notes(results)),
         raw=pd.DataFrame(raw),
     )

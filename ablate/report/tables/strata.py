@@ -14,7 +14,7 @@ from ablate.evidence.stats import POINTS
 from ablate.report.rendering import Cell, Column, Row, Table
 from ablate.report.tables.marks import mark_best, raw_estimate
 from ablate.report.tables.notes import Notes, bold_note, common_notes
-from ablate.report.words import count_text, fixed, metric_label, stratum_group, stratum_label
+from ablate.report.words import count_text, fixed, metric_label, stratum_group, stratum_label, variant_label
 
 
 def strata_table(
@@ -60,7 +60,9 @@ def strata_table(
         + (f" {bold_note(results)}" if multi else ""),
         corner="variant",
         columns=tuple(Column(stratum_label(s), stratum_group(s)) for s in ["all", *strata]),
-        rows=tuple(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+        rows=tuple(
+            Row(variant_label(results, v), tuple(rows[v]), v == results.baseline) for v in results.variants
+        ),
         notes=(*notes.lines(), *_stratum_sizes(results, strata), *common_notes(results)),
         raw=pd.DataFrame(raw),
     )
