@@ -60,10 +60,17 @@ def load_spec(
     return parse_spec(_text_of(path), path, overrides, env, smoke=smoke, most_runs=most_runs)
 
 
-def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpec:
+def load_recorded(
+    folder: Path,
+    env: Mapping[str, str] = os.environ,
+    *,
+    overrides: Sequence[str] = (),
+    smoke: bool = False,
+) -> StudySpec:
     """The study that a results folder records, as it was run: ``spec.yaml`` and ``invocation.json``.
 
-    Without an ``invocation.json`` the study was run as its file says.
+    Without an ``invocation.json`` the study was run as its file says. ``overrides`` and ``smoke`` come on
+    top of what was recorded.
 
     Raises
     ------
@@ -78,7 +85,11 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
             raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
     # What has been started was not too large for whoever started it.
     return load_spec(
-        folder / SPEC_FILE, invocation.overrides, env, smoke=invocation.smoke, most_runs=sys.maxsize
+        folder / SPEC_FILE,
+        (*invocation.overrides, *overrides),
+        env,
+        smoke=invocation.smoke or smoke,
+        most_runs=sys.maxsize,
     )
 
 
