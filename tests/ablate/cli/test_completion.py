@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
         ("ablate status t", ["tested", "tiny.yaml"]),
         ("ablate show tiny.yaml --variant a", ["a", "above"]),
         ("ablate plan tiny.yaml --set base.tail.q", ["base.tail.q="]),
-        ("ablate init x --preset pock", ["pocket"]),
+        ("ablate init x --preset pocket-", ["pocket-real"]),
     ],
 )
 def test_words_are_offered(line: str, words: list[str], folder: Path) -> None:
