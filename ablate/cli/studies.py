@@ -9,6 +9,7 @@ the only study there is.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,6 +143,14 @@ def find_study(target: str | None, results: Path) -> Path:
     raise StorageError(
         f"no study '{place.name}' in {results}", hint=suggestion(place.name, known) or "known: none yet"
     )
+
+
+def warn_of(spec: StudySpec) -> None:
+    """Say on standard error which settings of a study change nothing, each with its line."""
+    from ablate.study.effects import idle_settings
+
+    for line in idle_settings(spec):
+        print(f"warning: {line}", file=sys.stderr)
 
 
 def study_folder(study: str | None, results: Path) -> Path:

@@ -46,7 +46,7 @@ from ablate.cli.arguments import (
 )
 from ablate.cli.cluster_commands import joined_study
 from ablate.cli.completion import offer_variants
-from ablate.cli.studies import find_study, load_study, place_of
+from ablate.cli.studies import find_study, load_study, place_of, warn_of
 
 if TYPE_CHECKING:
     from ablate.running.server import Remote
@@ -104,6 +104,7 @@ def run(
         study = load_study(spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan)
         results = place_of(spec, results).results
         lacks = check_weights(study)
+    warn_of(study)
     if not as_json:
         print_notes(make_console(plain=plain), lacks)
     set_threads(threads)
@@ -181,6 +182,7 @@ def plan(
     from ablate.cli.printing import make_console, print_notes
 
     study = load_study(spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan)
+    warn_of(study)
     results = place_of(spec, results).results
     lacks = check_weights(study)
     if not as_json:
@@ -199,7 +201,9 @@ def show(
     """Show what every variant resolves to, and its schedules over training."""
     from ablate.cli.printing import make_console, print_study
 
-    print_study(make_console(), load_study(spec, sets, results=results), variant)
+    study = load_study(spec, sets, results=results)
+    warn_of(study)
+    print_study(make_console(), study, variant)
 
 
 def _remote(storage: str | None, shared: bool, lease: float) -> Remote | None:

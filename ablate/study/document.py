@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -27,10 +27,11 @@ from ablate.study.checking import (
     own_keys,
     parse_value,
 )
-from ablate.study.claims import Claim, parse_claim
+from ablate.study.claims import Claim, read_claims
 from ablate.study.levels import check_label, read_factors
 from ablate.study.located import Located, Mark
 from ablate.study.methods import check_read
+from ablate.study.problems import Problems
 from ablate.study.rows import Row, count_rows, labels_of, rows_of
 from ablate.study.searching import read_search
 from ablate.study.seeds import most_seeds
@@ -39,7 +40,9 @@ from ablate.study.spec import (
     Base,
     Factors,
     Invocation,
+    KeepConfig,
     ReportConfig,
+    SearchConfig,
     StudyFile,
     StudySpec,
     Variant,
@@ -69,6 +72,23 @@ def read_document(
     return _Reader(root, most_runs).read(path, text, invocation)
 
 
+class _BaseParts(NamedTuple):
+    preset: str | None
+    values: dict[str, Any]
+    sets: dict[str, Set]
+
+
+class _VariantParts(NamedTuple):
+    values: dict[str, dict[str, Any]]
+    sets: dict[str, tuple[Mark, dict[str, Set]]]
+    labels: dict[str, str]
+
+
+class _FactorParts(NamedTuple):
+    factors: Factors | None
+    marks: dict[str, Mark]
+
+
 class _Reader:
     """Reads the document once, part by part; later parts check against earlier ones."""
 
@@ -78,29 +98,41 @@ class _Reader:
             root.mark.fail("the file is empty", hint="start with: ablate init NAME")
         self.root = root
         self.items = root.mapping("a study")
+        self.problems = Problems()
 
     def read(self, path: Path, text: str, invocation: Invocation) -> StudySpec:
+        noted, attempt = self.problems.noted, self.problems.attempt
         self._check_keys()
-        self._check_exclusive()
-        study = self._study()
-        data = self._data()
-        preset, base, base_sets = self._base()
-        variants, variant_sets, labels = self._variants()
-        factors, factor_marks = read_factors(self.items["factors"], self.root.keys["factors"]) if (
-            "factors" in self.items
-        ) else (None, {})  # fmt: skip
-        seeds = self._value("seeds")
-        self._check_number(variants, factors, seeds)
-        self._check_configs(base, base_sets, variants, variant_sets, factors, factor_marks)
-        all_rows = rows_of(variants, factors)
-        methods = ({**base, **row.overrides}.get("method", ModelConfig().method) for row in all_rows)
-        check_read(base_sets, variant_sets, factor_marks, zip(all_rows, methods, strict=True))
-        rows = [row.variant for row in all_rows]
-        self._check_unique(all_rows, labels_of(variants, factors, labels), variant_sets, factor_marks)
-        report = self._report(rows)
-        search = read_search(self.items["search"], self.root.keys["search"], seeds, data) if (
-            "search" in self.items
-        ) else None  # fmt: skip
+        with noted():
+            self._check_exclusive()
+        study = attempt(self._study, "")
+        data = attempt(self._data, None)
+        preset, base, base_sets = attempt(self._base, _BaseParts(None, {}, {}))
+        variants, variant_sets, labels = attempt(self._variants, _VariantParts({}, {}, {}))
+        factors, factor_marks = attempt(self._factors, _FactorParts(None, {}))
+        seeds = attempt(lambda: self._value("seeds"), (0,))
+        rows_known = not self.problems
+        if rows_known:
+            # Else what follows would only follow from what is wrong already.
+            self._check_number(variants, factors, seeds)
+            self._check_configs(base, base_sets, variants, variant_sets, factors, factor_marks)
+            rows = rows_of(variants, factors)
+            methods = ({**base, **row.overrides}.get("method", ModelConfig().method) for row in rows)
+            with noted():
+                check_read(base_sets, variant_sets, factor_marks, zip(rows, methods, strict=True))
+            with noted():
+                self._check_unique(rows, labels_of(variants, factors, labels), variant_sets, factor_marks)
+        # Names are known where only settings are wrong.
+        named = rows_known or ("factors" not in self.items and bool(variants))
+        names = [row.variant for row in rows_of(variants, factors)] if named else []
+        report = attempt(lambda: self._report(names), ReportConfig())
+        claims: tuple[Claim, ...] = ()
+        if names:
+            claims = attempt(lambda: self._claims(names, data, report), claims)
+        search = attempt(lambda: self._search(seeds, data), None)
+        keep = attempt(lambda: self._section("keep"), KeepConfig())
+        self.problems.raise_all()
+        assert data is not None
         return StudySpec(
             study=study,
             data=data,
@@ -109,28 +141,43 @@ class _Reader:
             variants=variants,
             factors=factors,
             seeds=seeds,
-            claims=self._claims(rows, data, report),
+            claims=claims,
             report=report,
             search=search,
-            keep=self._section("keep"),
+            keep=keep,
             path=path,
             text=text,
             invocation=invocation,
             variant_labels=labels,
             max_seeds=most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
+            marks=_marks(base_sets, variant_sets, factor_marks),
         )
+
+    def _factors(self) -> _FactorParts:
+        if "factors" not in self.items:
+            return _FactorParts(None, {})
+        return _FactorParts(*read_factors(self.items["factors"], self.root.keys["factors"]))
+
+    def _search(self, seeds: tuple[int, ...], data: DataConfig | None) -> SearchConfig | None:
+        if "search" not in self.items or data is None or {"variants", "factors"} & set(self.items):
+            return None
+        return read_search(self.items["search"], self.root.keys["search"], seeds, data)
 
     def _check_keys(self) -> None:
         known = keys(StudyFile)
+        meant = ""
         for key in self.items:
             if key not in known:
                 hint = suggestion(key, known)
+                meant += hint or ""
                 if key in sections(ModelConfig) or key in leaves(ModelConfig):
                     hint = f"settings of the model go under base: or a variant: 'base.{key}'"
-                self.root.keys[key].fail(f"unknown key '{key}' in a study", hint=hint)
+                with self.problems.noted():
+                    self.root.keys[key].fail(f"unknown key '{key}' in a study", hint=hint)
         for key in required(StudyFile):
-            if key not in self.items:
-                self.root.mark.fail(f"missing key '{key}'", hint=_as_hint(known[key]))
+            if key not in self.items and f"'{key}'" not in meant:
+                with self.problems.noted():
+                    self.root.mark.fail(f"missing key '{key}'", hint=_as_hint(known[key]))
 
     def _check_exclusive(self) -> None:
         compared = [key for key in ("variants", "factors") if key in self.items]
@@ -159,7 +206,9 @@ class _Reader:
         return parse_value(leaf, self.items[key]) if key in self.items else leaf.given_default
 
     def _study(self) -> str:
-        node = self.items["study"]
+        node = self.items.get("study")
+        if node is None:
+            return ""
         name = node.string("study")
         if not re.fullmatch(records.STUDY_NAME, name):
             node.mark.fail(
@@ -168,7 +217,9 @@ class _Reader:
             )
         return name
 
-    def _data(self) -> DataConfig:
+    def _data(self) -> DataConfig | None:
+        if "data" not in self.items:
+            return None
         data: DataConfig = self._section("data")
         known = records.STRIPES_CATEGORIES if data.dataset == "stripes" else None
         if data.categories is None:
@@ -187,42 +238,49 @@ class _Reader:
                 )
         return data
 
-    def _base(self) -> tuple[str | None, dict[str, Any], dict[str, Set]]:
+    def _base(self) -> _BaseParts:
         node = self.items.get("base", Located({}, self.root.mark))
         own, rest = own_keys(node, Base, "base")
         preset = own["preset"].string("base.preset") if "preset" in own else None
         if preset is not None and preset not in PRESETS:
-            own["preset"].mark.fail(
-                f"base.preset: unknown preset {shown(preset)}", hint=f"known: {', '.join(PRESETS)}"
-            )
-        sets = given_settings(rest, ModelConfig, "base")
+            with self.problems.noted():
+                own["preset"].mark.fail(
+                    f"base.preset: unknown preset {shown(preset)}", hint=f"known: {', '.join(PRESETS)}"
+                )
+            preset = None
         values = unnest(PRESETS[preset].values, ModelConfig) if preset else {}
-        return preset, {**values, **checked_settings(sets)}, sets
+        sets = given_settings(rest, ModelConfig, "base", self.problems)
+        return _BaseParts(preset, {**values, **checked_settings(sets, self.problems)}, sets)
 
-    def _variants(
-        self,
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[Mark, dict[str, Set]]], dict[str, str]]:
+    def _variants(self) -> _VariantParts:
         node = self.items.get("variants")
         if node is None:
-            return {}, {}, {}
+            return _VariantParts({}, {}, {})
         labels: dict[str, str] = {}
         values: dict[str, dict[str, Any]] = {}
         sets: dict[str, tuple[Mark, dict[str, Set]]] = {}
         for name, item in node.mapping("variants").items():
             mark = node.keys[name]
-            if not re.fullmatch(records.VARIANT_NAME, name):
-                mark.fail(f"{shown(name)} cannot name a variant", hint="no spaces, slashes, < or >")
-            twin = next((other for other in values if other.casefold() == name.casefold()), None)
-            if twin is not None:
-                mark.fail(f"variants '{twin}' and '{name}' differ in case only")
-            own, rest = own_keys(item, Variant, f"variants.{name}")
-            if "label" in own:
-                labels[name] = check_label(own["label"], f"variants.{name}")
-            given = given_settings(rest, ModelConfig, f"variants.{name}")
-            values[name], sets[name] = checked_settings(given), (mark, given)
+            # The name is known whatever is wrong with it: claims that use it are not wrong as well.
+            values[name], sets[name] = {}, (mark, {})
+            with self.problems.noted():
+                self._check_variant_name(name, mark, [other for other in values if other != name])
+                own, rest = own_keys(item, Variant, f"variants.{name}")
+                if "label" in own:
+                    with self.problems.noted():
+                        labels[name] = check_label(own["label"], f"variants.{name}")
+                given = given_settings(rest, ModelConfig, f"variants.{name}", self.problems)
+                values[name], sets[name] = checked_settings(given, self.problems), (mark, given)
         if not values:
             self.root.keys["variants"].fail("variants is empty", hint="name at least one: baseline: {}")
-        return values, sets, labels
+        return _VariantParts(values, sets, labels)
+
+    def _check_variant_name(self, name: str, mark: Mark, others: Sequence[str]) -> None:
+        if not re.fullmatch(records.VARIANT_NAME, name):
+            mark.fail(f"{shown(name)} cannot name a variant", hint="no spaces, slashes, < or >")
+        twin = next((other for other in others if other.casefold() == name.casefold()), None)
+        if twin is not None:
+            mark.fail(f"variants '{twin}' and '{name}' differ in case only")
 
     def _check_number(
         self,
@@ -246,17 +304,23 @@ class _Reader:
     ) -> None:
         """Build every configuration once: rules across settings, reported where the setting stands."""
         base_mark = self.root.keys.get("base", self.root.mark)
-        # The base alone may be incomplete on purpose, if every variant completes it.
+        # The base alone may be incomplete on purpose, if every variant completes it; what is wrong with it
+        # and with the variants alike is said once.
+        told = {_complaint(base)}
         for row in rows_of(variants, factors):
             try:
                 build_config(nest({**base, **row.overrides}))
             except ValidationError as error:
+                complaint = str(error.errors()[0]["msg"])
+                if complaint in told and self.problems:
+                    continue
                 named = [mark for path, mark in factor_marks.items() if path in row.factors]
-                if named:
-                    fail_whole(error, {}, named[0], f"row {row.variant}")
                 mark, given = variant_sets.get(row.variant, (base_mark, {}))
                 what = f"variant {row.variant}" if row.overrides else "base"
-                fail_whole(error, given or base_sets, mark, what)
+                with self.problems.noted():
+                    if named:
+                        fail_whole(error, {}, named[0], f"row {row.variant}")
+                    fail_whole(error, given or base_sets, mark, what)
 
     def _check_unique(
         self,
@@ -285,6 +349,8 @@ class _Reader:
             columns = self.items["report"].mapping("report")["components"].mapping("report.components")
             for label, node in columns.items():
                 known_path(str(node.value), ModelConfig, node.mark, f"report.components.{label}")
+        if not rows:
+            return report
         if report.baseline is None:
             return replace(report, baseline=rows[0])
         if report.baseline not in rows:
@@ -295,7 +361,9 @@ class _Reader:
             )
         return report
 
-    def _claims(self, rows: Sequence[str], data: DataConfig, report: ReportConfig) -> tuple[Claim, ...]:
+    def _claims(
+        self, rows: Sequence[str], data: DataConfig | None, report: ReportConfig
+    ) -> tuple[Claim, ...]:
         node = self.items.get("claims")
         if node is None or node.value is None:
             return ()
@@ -303,29 +371,40 @@ class _Reader:
             self.root.keys["claims"].fail(
                 "a search has no claims: its one question is whether the winner beats the base"
             )
-        claims: list[Claim] = []
-        categories = records.known_categories(data)
-        for item in node.sequence("claims"):
-            stated = parse_claim(
-                item, variants=rows, categories=categories, primary=report.primary, margin=report.margin
-            )
-            for claim in stated:
-                self._check_claim(item.mark, claim, claims)
-                claims.append(claim)
-        return tuple(claims)
+        return read_claims(
+            node,
+            self.problems,
+            variants=rows,
+            categories=None if data is None else records.known_categories(data),
+            primary=report.primary,
+            margin=report.margin,
+        )
 
-    def _check_claim(self, mark: Mark, claim: Claim, earlier: Sequence[Claim]) -> None:
-        """Refuse a claim that repeats or mirrors another: one of the two would be a second chance."""
-        if claim in earlier:
-            mark.fail(f"the claim '{claim}' is given twice")
-        for other in earlier:
-            if claim.canonical == other.canonical:
-                mark.fail(f"the claim '{claim}' says the same as '{other}'")
-            if claim.opposite is not None and claim.opposite.canonical == other.canonical:
-                mark.fail(
-                    f"the claim '{claim}' is the opposite of '{other}'",
-                    hint="a claim is refuted where its opposite holds: keep one of the two",
-                )
+
+def _complaint(base: Mapping[str, Any]) -> str:
+    """What is wrong with the base alone; empty if nothing is."""
+    try:
+        build_config(nest(base))
+    except ValidationError as error:
+        return str(error.errors()[0]["msg"])
+    return ""
+
+
+def _marks(
+    base: Mapping[str, Set],
+    variants: Mapping[str, tuple[Mark, Mapping[str, Set]]],
+    factors: Mapping[str, Mark],
+) -> dict[tuple[str, str], Mark]:
+    """Where settings stand: by part of the file (``base``, ``factors`` or ``variants.NAME``) and path."""
+    return {
+        **{("base", path): item.key for path, item in base.items()},
+        **{("factors", path): mark for path, mark in factors.items()},
+        **{
+            (f"variants.{name}", path): item.key
+            for name, (_, given) in variants.items()
+            for path, item in given.items()
+        },
+    }
 
 
 def _as_hint(description: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ablate.study.checking import check_value, given_settings, own_keys, parse_value
 from ablate.study.located import Located, Mark
+from ablate.study.problems import Problems
 from ablate.study.settings import leaves
 from ablate.study.spec import Factors, LabelledLevel
 from ablate.study.text import shown
@@ -33,10 +34,15 @@ def read_factors(node: Located, mark: Mark) -> tuple[Factors, dict[str, Mark]]:
     if "design" not in own:
         mark.fail("missing key 'design' in factors", hint=" or ".join(design.schema["enum"]))
     chosen = check_value(design, own["design"], "factors")
-    given = given_settings(rest, ModelConfig, "factors")
-    if not given:
+    problems = Problems()
+    given = given_settings(rest, ModelConfig, "factors", problems)
+    if not given and not problems:
         mark.fail("factors names no setting", hint="e.g. tail.q: [0.01, 0.02]")
-    read = {path: checked_levels(path, item.value) for path, item in given.items()}
+    read = {}
+    for path, item in given.items():
+        with problems.noted():
+            read[path] = checked_levels(path, item.value)
+    problems.raise_all()
     levels = {path: values for path, (values, _) in read.items()}
     labels = {path: names for path, (_, names) in read.items() if names}
     return Factors(chosen, levels, labels), {path: item.key for path, item in given.items()}
@@ -55,19 +61,28 @@ def check_label(node: Located, what: str) -> str:
 
 def checked_levels(path: str, node: Located) -> tuple[tuple[Any, ...], dict[int, str]]:
     """A factor's levels, each checked where it stands, and the labels of some; none may be given twice."""
-    leaf = leaves(ModelConfig)[path]
+    problems = Problems()
     values: list[Any] = []
     labels: dict[int, str] = {}
     for item in node.sequence(f"factors.{path}"):
-        if isinstance(item.value, dict) and "value" in item.value:
-            given = given_settings(item, LabelledLevel, f"factors.{path}")
-            if "label" in given:
-                labels[len(values)] = check_label(given["label"].value, f"factors.{path}")
-            item = given["value"].value
-        value = check_value(leaf, item)
-        if value in values:
-            item.mark.fail(f"factors.{path}: the level {shown(value)} is given twice")
-        values.append(value)
+        with problems.noted():
+            value, text = _level(path, item)
+            if value in values:
+                item.mark.fail(f"factors.{path}: the level {shown(value)} is given twice")
+            if text:
+                labels[len(values)] = text
+            values.append(value)
+    problems.raise_all()
     if not values:
         node.mark.fail(f"factors.{path} has no levels")
     return tuple(values), labels
+
+
+def _level(path: str, item: Located) -> tuple[Any, str]:
+    """One level and its label, which may be empty."""
+    leaf = leaves(ModelConfig)[path]
+    if not isinstance(item.value, dict) or "value" not in item.value:
+        return check_value(leaf, item), ""
+    given = given_settings(item, LabelledLevel, f"factors.{path}")
+    text = check_label(given["label"].value, f"factors.{path}") if "label" in given else ""
+    return check_value(leaf, given["value"].value), text

@@ -284,6 +284,8 @@ class StudySpec:
     """The overrides, resolved, for echoing."""
     max_seeds: int | None = None
     """Most seeds of a study that is run until its claims are decided; None: just ``seeds``."""
+    marks: Mapping[tuple[str, str], Mark] = field(default_factory=dict, compare=False, repr=False)
+    """Where settings stand: by part of the file (``base``, ``factors``, ``variants.NAME``) and path."""
     variant_labels: Mapping[str, str] = field(default_factory=dict)
     """Named variant -> what readers see it called; only those that have a label."""
     pinned: Mapping[str, Any] = field(default_factory=dict)
