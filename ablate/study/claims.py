@@ -42,7 +42,7 @@ _CLAIM = re.compile(
     r"(?:\s+(?P<sign>[+-]|within)\s+(?P<margin>\S+))?"
     r"(?:\s+on\s+(?P<places>.+?))?(?:\s+by\s+(?P<metrics>.+?))?"
 )  # wider than the grammar, to say what is wrong
-_LABELS = [label for metric, label in METRIC_LABELS.items() if metric in METRICS and " " not in label]
+_LABELS = [re.escape(METRIC_LABELS[metric]) for metric in METRICS]
 _NAMES = "|".join((*CLAIMED_METRICS, *_LABELS))
 EDITOR_PATTERN = (
     r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"

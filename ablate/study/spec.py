@@ -26,7 +26,7 @@ from ablate.study.text import flow
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
-from model.metric_names import Metric, metric_of
+from model.metric_names import METRIC_LABELS, METRICS, Metric, metric_of
 from model.presets import PRESETS
 from model.suggest import suggestion
 
@@ -57,7 +57,11 @@ def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
     return WithJsonSchema({"x-settings": kind, "x-inline": inline})
 
 
-MetricName = Annotated[Metric, BeforeValidator(metric_of)]
+MetricName = Annotated[
+    Metric,
+    BeforeValidator(metric_of),
+    WithJsonSchema({"enum": [*METRICS, *(METRIC_LABELS[name] for name in METRICS)], "type": "string"}),
+]
 """A metric, by its name or by what tables call it."""
 
 
