@@ -6,6 +6,7 @@ The command line goes through the same doors. Everything slow is imported by the
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ from model.errors import ConfigError
 if TYPE_CHECKING:
     from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
+    from ablate.report.numbers import Style
+    from ablate.running.conclusion import Result
     from ablate.running.progress import View
     from ablate.running.server import Remote
     from ablate.running.session import RunOptions
     from ablate.running.slurm import SlurmOptions
-    from ablate.running.supervisor import Result
     from ablate.study.plan import Plan
 
 RESULTS = Path("results")
@@ -31,7 +33,8 @@ def run_study(
     study: StudySpec | Path | str,
     results: Path | str = RESULTS,
     *,
-    workers: int = 1,
+    workers: int | None = None,
+    threads: int = 1,
     max_runs: int | None = None,
     timeout: float | None = None,
     retries: int = 1,
@@ -49,7 +52,8 @@ def run_study(
     ----------
     study: a spec, or the file to read it from.
     results: results root; the study goes to ``results/<its name>``.
-    workers: runs at a time, each in a process of its own.
+    workers: runs at a time, each in a process of its own; None: one per GPU, else one per core.
+    threads: CPU threads of a run; the last bits of its result depend on them, so they are in its key.
     max_runs: start at most this many runs.
     timeout: seconds after which a run is stopped and counts as failed.
     retries: new attempts at a run whose worker died.
@@ -69,11 +73,13 @@ def run_study(
     ------
     UserError: what stops the runs before they begin (spec, data, weights, results folder).
     """
+    from ablate.running.capacity import default_workers, visible_gpus
     from ablate.running.folder import cache_folder
     from ablate.running.session import RunOptions
 
+    gpus = gpus or (visible_gpus() if device in (None, "cuda") else ())
     options = RunOptions(
-        workers=workers,
+        workers=workers or default_workers(device, gpus),
         max_runs=max_runs,
         timeout=timeout,
         retries=retries,
@@ -84,6 +90,7 @@ def run_study(
         cache_dir=str(cache_folder(cache)),
     )
     spec = study if isinstance(study, StudySpec) else load_spec(study)
+    spec = replace(spec, invocation=replace(spec.invocation, threads=threads))
     return start(spec, Path(results), options, view, accept_code=accept_code)
 
 
@@ -169,16 +176,19 @@ def gather(study: Path | str) -> Results:
     return read(_brought_up_to_date(study))
 
 
-def make_report(study: Path | str) -> Path:
+def make_report(study: Path | str, style: Style | None = None) -> Path:
     """Remake tables, figures and the page of a study's folder; returns the page's path.
+
+    ``style``: decimals, unit, metrics, and the page that LaTeX tables are for.
 
     Raises
     ------
     StorageError: there is no such study, or nothing in it.
     """
+    from ablate.report.numbers import USUAL
     from ablate.report.page import write_report
 
-    return write_report(judge(study))
+    return write_report(judge(study), style or USUAL)
 
 
 def judge(study: Path | str) -> Judgement:

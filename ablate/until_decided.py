@@ -16,12 +16,13 @@ from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
 from ablate.report.words import claim_text, verdict_text
 from ablate.running import supervisor
+from ablate.running.conclusion import Result
 from ablate.running.folder import cache_folder
 from ablate.running.frame import refresh_frame
 from ablate.running.progress import PlainView, View
 from ablate.running.session import RunOptions
 from ablate.running.status import StudyStatus
-from ablate.running.supervisor import Result, print_error
+from ablate.running.supervisor import print_error
 from ablate.study.plan import Plan, Sources, make_plan
 from ablate.study.spec import StudySpec
 

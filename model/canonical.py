@@ -25,6 +25,7 @@ from model.config import (
     knobs_of,
     sections_of,
 )
+from model.data.config import DataConfig, PseudoConfig
 from model.encoders.build import entry_of
 from model.priors.schedule import lengths_at
 
@@ -51,6 +52,13 @@ def canonical(config: ModelConfig) -> ModelConfig:
     )
 
 
+def canonical_data(data: DataConfig, config: ModelConfig) -> DataConfig:
+    """The same for what a model reads: what is not drawn has no settings, and nothing is drawn for a model
+    that is not trained."""
+    drawn = data.pseudo if config.method == "dinomaly" and data.pseudo.kind != "none" else PseudoConfig()
+    return data if data.pseudo == drawn else replace(data, pseudo=drawn)
+
+
 def _only_own_sections(config: ModelConfig) -> ModelConfig:
     """What the method does not read, at its defaults; no threshold holds nothing out."""
     default, own = ModelConfig(), sections_of(config.method)
@@ -74,15 +82,20 @@ def _steady(config: ModelConfig) -> ModelConfig:
     changes: dict[str, Any] = {}
     for part in fields(config):
         section: Any = getattr(config, part.name)
-        knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
-        steady = {
-            name: knob.to
-            for name, knob in knobs.items()
-            if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to)
-        }
-        if steady:
+        if steady := _steady_knobs(section):
             changes[part.name] = replace(section, **steady)
-    return replace(config, **changes)
+    plugged = {name: _steady_knobs(section) for name, section in config.plugins.items()}
+    return replace(config, plugins=config.plugins.replaced(plugged), **changes)
+
+
+def _steady_knobs(section: Any) -> dict[str, float]:
+    """Knobs of a section whose schedules never move, as numbers."""
+    knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
+    return {
+        name: knob.to
+        for name, knob in knobs.items()
+        if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to)
+    }
 
 
 def _encoder(config: EncoderConfig) -> EncoderConfig:

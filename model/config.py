@@ -23,6 +23,7 @@ from pydantic.dataclasses import dataclass
 from model.baselines.config import KnnConfig, PositionKnnConfig, SubspaceConfig
 from model.knobs import SECTION, Knob, Positive, Schedule, Shape, within
 from model.priors.config import BiasConfig, Direction, TailConfig, TokenDropoutConfig
+from model.priors.entries import PluginSections
 
 __all__ = [
     "BiasConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "KnnConfig",
     "Knob",
     "ModelConfig",
+    "PluginSections",
     "PositionKnnConfig",
     "RecentreConfig",
     "Schedule",
@@ -277,7 +279,7 @@ class ModelConfig:
     """Frozen encoder."""
     groups: Groups = "two"
     """Loose constraint: layers compared in two groups (default), one, three, four, or layer to layer
-    (dense); sparse compares the last layers of two groups alone, and nothing reads the others."""
+    (dense); sparse compares the last layers of two groups alone, while the bottleneck reads all."""
     recentre: RecentreConfig = field(default_factory=RecentreConfig)
     """Context recentring."""
     bottleneck: BottleneckConfig = field(default_factory=BottleneckConfig)
@@ -302,6 +304,8 @@ class ModelConfig:
     """Scoring."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     """Feature cache."""
+    plugins: PluginSections = field(default_factory=PluginSections)
+    """Priors that plug-ins bring."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -339,6 +343,12 @@ class ModelConfig:
     def group_count(self) -> int:
         """G, the number of groups that loss and score compare."""
         return len(self.encoder.blocks) if self.groups == "dense" else _COUNTS[self.groups]
+
+    @property
+    def stored_count(self) -> int:
+        """Means per image that teacher and cache give: the groups, and for ``sparse`` then one of all
+        layers, because no mean over its groups gives it."""
+        return self.group_count + (self.groups == "sparse")
 
     def splits(self, count: int) -> list[list[int]]:
         """``range(count)`` cut into G contiguous parts, the first ones longer if it is uneven.
@@ -378,5 +388,11 @@ def sections_of(method: str) -> tuple[str, ...]:
 
 
 def dump_config(config: ModelConfig) -> dict[str, Any]:
-    """Nested plain data with YAML names; ``build_config(dump_config(c)) == c``."""
-    return _ADAPTER.dump_python(config, mode="json", by_alias=True)
+    """Nested plain data with YAML names; ``build_config(dump_config(c)) == c``.
+
+    ``plugins`` stands in it only where a plug-in's prior acts: other configurations do not know of any.
+    """
+    dumped = _ADAPTER.dump_python(config, mode="json", by_alias=True)
+    if not config.plugins:
+        del dumped["plugins"]
+    return dumped

@@ -5,13 +5,14 @@ Every section of the configuration is built from these. No torch here: planning 
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_core import core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 SECTION = ConfigDict(
     extra="forbid", use_attribute_docstrings=True, populate_by_name=True, allow_inf_nan=False
@@ -44,7 +45,7 @@ class Schedule:
         return self
 
 
-@dataclasses.dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class Within:
     """Validator of a knob: each value it can take lies in [low, high] (or (low, high]).
 
@@ -85,6 +86,28 @@ class Within:
 def within(low: float, high: float, *, open_low: bool = False) -> Within:
     """Validator of a knob: each value it can take lies in [low, high] (or (low, high])."""
     return Within(low, high, open_low)
+
+
+@plain_dataclass(frozen=True)
+class OneOf:
+    """Marks text that is one of some names, to which plug-ins may add: a ``Literal`` that can grow."""
+
+    names: Callable[[], Iterable[str]]
+
+    def _check(self, value: str) -> str:
+        names = list(self.names())
+        if value not in names:
+            listed = " or ".join(filter(None, (", ".join(f"'{n}'" for n in names[:-1]), f"'{names[-1]}'")))
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": listed})
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.names())}
 
 
 Knob = float | Schedule

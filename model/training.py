@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.checkpoint import load_checkpoint, save_checkpoint, set_aside
 from model.config import ModelConfig, TailConfig
 from model.device import warn_of_emulation
-from model.errors import CheckpointError, DivergedError, InterruptedRun, StorageError
+from model.errors import DivergedError, InterruptedRun
 from model.features import Features
-from model.files import replacing
 from model.losses import LooseLoss
 from model.low_rank import LowRankBottleneck
 from model.optim import StableAdamW, learning_rate
 from model.priors.schedule import value_at
+from model.pseudo import PseudoDefects
 from model.streams import generator
 from model.student import Student
 
 #: Steps between looks at the loss, each of which waits for the device.
 FLUSH_EVERY = 25
+#: Seconds after which it is looked all the same: who asks a slow run to stop does not wait for 25 steps.
+LOOK_EVERY = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,9 @@ def fit(
     seed: int,
     *,
     device: torch.device | str = "cpu",
+    pseudo: PseudoDefects | None = None,
     checkpoint: Path | None = None,
+    key: str = "",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Step]:
@@ -109,15 +115,17 @@ def fit(
     Parameters
     ----------
     seed: replicate; drives init, data order and both noises through separate streams.
-    checkpoint: file to resume from and to save to every ``train.checkpoint_every`` steps.
+    pseudo: copies of the images with pseudo-defects, some of which are shown in their place.
+    checkpoint: file to resume from and to save to every ``train.checkpoint_every`` steps; one that is
+        damaged, or of another run than ``key``, is set aside with a warning, and training begins anew.
     on_step: told (iteration, iterations, loss) every few steps.
-    should_stop: asked every few steps; True saves the checkpoint and raises.
+    should_stop: asked every few steps, and at least every second; True saves the checkpoint and raises.
 
     Raises
     ------
     DivergedError: the loss or the gradient became NaN or infinite.
     InterruptedRun: stopped by request; the checkpoint continues it.
-    CheckpointError: the checkpoint belongs to another run or is damaged.
+    StorageError: a checkpoint cannot be written.
     """
     device = torch.device(device)
     config = student.config
@@ -133,14 +141,13 @@ def fit(
         update_clip=config.train.update_clip,
         amsgrad=config.train.amsgrad,
     )
-    state = Fit()
-    if checkpoint is not None and checkpoint.exists():
-        state = _load(checkpoint, student, optimiser)
+    state = _load(checkpoint, key, student, optimiser)
     loss_of = LooseLoss(config.tail)
     order = batches(len(indices), config.train.batch_size, seed)
     for _ in range(state.iteration):
         next(order)
     pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]] = []
+    every, looked = config.train.checkpoint_every, time.monotonic()
     with _numerics(config, device):
         for iteration in range(state.iteration, config.train.iterations):
             lr = learning_rate(iteration, config.train)
@@ -148,23 +155,24 @@ def fit(
             knobs = student.set_progress(progress)
             tail = tail_knobs(config.tail, iteration, progress)
             student.seed_noise(seed, iteration)
-            loss, norm = train_step(
-                student, features[indices[next(order)]].to(device), optimiser, loss_of, lr, tail
-            )
+            rows = indices[next(order)]
+            groups = features[rows]
+            seen = None if pseudo is None else pseudo.shown(groups, rows, seed, iteration).to(device)
+            loss, norm = train_step(student, groups.to(device), optimiser, loss_of, lr, tail, seen)
             tail_values = {f"tail.{name}": v for name, v in dataclasses.asdict(tail).items()}
             pending.append((iteration, loss, lr, norm, knobs | tail_values | learned_strengths(student)))
             state.iteration = iteration + 1
             last = state.iteration == config.train.iterations
-            if len(pending) >= FLUSH_EVERY or last:
+            due = bool(every) and state.iteration % every == 0
+            if last or due or len(pending) >= FLUSH_EVERY or time.monotonic() - looked > LOOK_EVERY:
+                looked = time.monotonic()
                 state.history += _flush(pending, config)
                 on_step(state.iteration, config.train.iterations, state.history[-1].loss)
-                if should_stop() and not last:
-                    _save(checkpoint, state, student, optimiser)
+                stop = should_stop() and not last
+                if stop or (due and not last):
+                    _save(checkpoint, key, state, student, optimiser)
+                if stop:
                     raise InterruptedRun(f"stopped by request at iteration {state.iteration}")
-            every = config.train.checkpoint_every
-            if checkpoint is not None and every and state.iteration % every == 0 and not last:
-                state.history += _flush(pending, config)
-                _save(checkpoint, state, student, optimiser)
     student.eval()
     student.set_progress(1.0)
     return state.history
@@ -177,12 +185,16 @@ def train_step(
     loss_of: LooseLoss,
     lr: float,
     tail: TailKnobs,
+    seen: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars)."""
+    """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars).
+
+    ``seen``: what the decoder reads in their place, of images with pseudo-defects.
+    """
     config = student.config.train
     half = config.precision == "bfloat16"
     with torch.autocast(groups.device.type, dtype=torch.bfloat16, enabled=half):
-        en, de = student(groups)
+        en, de = student(groups, seen)
     loss = loss_of(
         [e.float() for e in en],
         [d.float() for d in de],
@@ -191,6 +203,7 @@ def train_step(
         beta=tail.beta,
         factor=tail.factor,
         background=tail.background,
+        weights=student.plugins.token_weights if student.plugins else None,
     )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -263,32 +276,26 @@ def _numerics(config: ModelConfig, device: torch.device) -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=warn)
 
 
-def _save(path: Path | None, state: Fit, student: Student, optimiser: StableAdamW) -> None:
-    """Write the checkpoint atomically: a crash leaves the old one or the new one."""
-    if path is None:
-        return
-    content: dict[str, Any] = {
-        "iteration": state.iteration,
-        "history": [dataclasses.asdict(step) for step in state.history],
-        "student": student.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    try:
-        with replacing(path) as stream:
-            torch.save(content, stream)
-    except (OSError, RuntimeError) as error:
-        raise StorageError(f"cannot write checkpoint {path}: {error}") from error
+def _save(path: Path | None, key: str, state: Fit, student: Student, optimiser: StableAdamW) -> None:
+    if path is not None:
+        content = {
+            "history": [dataclasses.asdict(step) for step in state.history],
+            "student": student.state_dict(),
+            "optimiser": optimiser.state_dict(),
+        }
+        save_checkpoint(path, key, state.iteration, content)
 
 
-def _load(path: Path, student: Student, optimiser: StableAdamW) -> Fit:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        student.load_state_dict(content["student"])
-        optimiser.load_state_dict(content["optimiser"])
-        history = [Step(**step) for step in content["history"]]
-        return Fit(iteration=content["iteration"], history=history)
-    except Exception as error:  # torch raises many types on a damaged file
-        raise CheckpointError(
-            f"checkpoint {path} is damaged or belongs to another run",
-            hint="delete it to start this run from the beginning",
-        ) from error
+def _load(path: Path | None, key: str, student: Student, optimiser: StableAdamW) -> Fit:
+    """What the checkpoint holds, weights and optimiser put in place; a fresh start without a usable one."""
+    found = None if path is None else load_checkpoint(path, key)
+    if path is None or found is None:
+        return Fit()
+    iteration, content = found
+    history = [Step(**step) for step in content["history"]]
+    if [step.iteration for step in history] != list(range(iteration)):
+        set_aside(path, f"its history has not {iteration} iterations")
+        return Fit()
+    student.load_state_dict(content["student"])
+    optimiser.load_state_dict(content["optimiser"])
+    return Fit(iteration=iteration, history=history)

@@ -66,7 +66,7 @@ Plain = Annotated[
     bool, typer.Option("--plain", help="Lines that follow each other, as in a log, on a terminal too.")
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, or 1")
+    int | None, typer.Option(min=1, help="Runs at a time.", show_default="one per GPU, else per core")
 ]
 Timeout = Annotated[
     str | None,
@@ -81,7 +81,7 @@ AcceptCode = Annotated[
 ]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, or GPUs to share: cuda:0,1.")]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads per run.", show_default="cores / workers")
+    int, typer.Option(min=1, help="CPU threads per run; results of another number are another's runs.")
 ]
 
 Storage = Annotated[
@@ -165,31 +165,26 @@ def run_options(
     ------
     ConfigError: an option's value has the wrong form.
     """
+    from ablate.running.capacity import default_workers, visible_gpus
     from ablate.running.session import RunOptions
 
     found = re.fullmatch(r"auto|cpu|cuda(?::(\d+(?:,\d+)*))?|mps", device)
     if not found:
         raise ConfigError(f"--device: unknown device '{device}'", hint="auto, cpu, cuda or cuda:0,1")
-    gpus = tuple(found[1].split(",")) if found[1] else ()
+    kind = None if device == "auto" else device.partition(":")[0]
+    named = tuple(found[1].split(",")) if found[1] else ()
+    gpus = named or (visible_gpus() if kind in (None, "cuda") else ())
     return RunOptions(
-        workers=workers or max(len(gpus), 1),
+        workers=workers or default_workers(kind, gpus),
         max_runs=max_runs,
         timeout=seconds(timeout),
         retries=retries,
         retry_failed=retry_failed,
         fail_fast=fail_fast,
         gpus=gpus,
-        device=None if device == "auto" else device.partition(":")[0],
+        device=kind,
         cache_dir=str(cache_dir(cache)),
     )
-
-
-def set_threads(threads: int | None) -> None:
-    """Hold each run to so many CPU threads; without a number, runs share the cores evenly."""
-    if threads is not None:
-        from ablate.running.process import allot_threads
-
-        allot_threads(os.environ, threads, override=True)
 
 
 def torch_device(device: str) -> str:
@@ -214,24 +209,35 @@ def init_options(
     mask: str,
     bias: str,
     schedule: str,
+    from_data: Path | None = None,
+    cache: Path | None = None,
     **plain: Any,
 ) -> Options:
-    """Options of ``init``; lists are separated by commas.
+    """Options of ``init``; lists are separated by commas. ``from_data``: a folder to read the data's from.
 
     Raises
     ------
-    ConfigError: a list holds something that is not a number.
+    ConfigError: a list holds something that is not a number, or the data are described twice.
+    DataError: the folder has no layout that is known.
     """
     from ablate.cli.starter import Options
 
+    given: dict[str, Any] = {"categories": _items("categories", categories, str)}
+    if from_data is not None:
+        if categories or plain["root"] is not None or plain["dataset"] != "stripes":
+            raise ConfigError(
+                "--from-data finds out dataset, root and categories", hint="leave the options of these out"
+            )
+        from ablate.cli.found_data import found_options
+
+        given = found_options(from_data, cache_dir(cache))
     return Options(
-        categories=_items("categories", categories, str),
         q=_items("q", q, float),
         alpha=_items("alpha", alpha, float),
         mask=_items("mask", mask, str),
         bias=_items("bias", bias, float),
         schedule=_items("schedule", schedule, str),
-        **plain,
+        **{**plain, **given},
     )
 
 

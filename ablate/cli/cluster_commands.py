@@ -18,11 +18,9 @@ from ablate.cli.arguments import (
     Retries,
     Storage,
     Study,
-    Threads,
     Timeout,
     Workers,
     run_options,
-    set_threads,
 )
 from ablate.cli.studies import place_of
 from model.errors import ConfigError, StorageError
@@ -40,7 +38,6 @@ def worker(
     retries: Retries = 1,
     as_json: JsonLines = False,
     device: Device = "auto",
-    threads: Threads = None,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
@@ -51,7 +48,6 @@ def worker(
     from ablate.running.remote import join
     from ablate.running.server import find_address
 
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,

@@ -33,7 +33,7 @@ def encode(
 ) -> None:
     """Fill the feature cache that a study's runs will read, so that they start at once."""
     from ablate.cli.printing import EncodingProgress, make_console
-    from ablate.running.one_run import prepare
+    from ablate.running.material import prepare
     from ablate.study.plan import make_plan
 
     study, folder = load_study(spec, sets, smoke, results=results), cache_dir(cache)
@@ -114,25 +114,38 @@ def check_data(
     out: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Contact sheet.", show_default="STUDY-data.png")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One page of all this, instead of the sheet.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything is noted.")] = False,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
     """Decode every image and mask: counts, strata, all that is wrong, and a contact sheet."""
     from ablate.cli.printing import make_console, print_data, print_strata
-    from model.data.check import contact_sheet, count, count_strata, find_problems
+    from model.data.contact_sheet import contact_sheet
+    from model.data.counts import count, count_strata
     from model.data.dataset import load_dataset
+    from model.data.problems import find_problems
     from model.ground_truth import strata_by_sample
 
     study, folder, console = load_study(spec, results=results), cache_dir(cache), make_console()
     dataset = load_dataset(study.data, cache_dir=folder)
     problems = find_problems(dataset)
     print_data(console, count(dataset), problems)
-    if any(problem.fatal for problem in problems):
+    fatal = any(problem.fatal for problem in problems)
+    strata_of = None
+    if not fatal:
+        strata_of = strata_by_sample(dataset, study.config(study.rows()[0].overrides), cache_dir=folder)
+        print_strata(console, count_strata(dataset, strata_of))
+        if out is not None or html is None:
+            sheet = out or Path(f"{study.study}-data.png")
+            print(f"wrote {contact_sheet(dataset, sheet, caption=strata_of)}")
+    if html is not None:
+        from ablate.report.data_page import write_data_page
+
+        print(f"wrote {write_data_page(html, study.study, dataset, problems, strata_of)}")
+    if fatal:
         raise typer.Exit(2)
-    strata_of = strata_by_sample(dataset, study.config(study.rows()[0].overrides), cache_dir=folder)
-    print_strata(console, count_strata(dataset, strata_of))
-    sheet = contact_sheet(dataset, out or Path(f"{study.study}-data.png"), caption=strata_of)
-    print(f"wrote {sheet}")
     if strict and problems:
         raise typer.Exit(1)

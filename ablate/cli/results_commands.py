@@ -137,16 +137,37 @@ def open_report(study: Study = None, results: Results = RESULTS) -> None:
         raise ConfigError("no browser can be opened here", hint="open the file above by hand")
 
 
-def report(study: Study = None, storage: Storage = None, results: Results = RESULTS) -> None:
+def report(
+    study: Study = None,
+    decimals: Annotated[
+        int | None, typer.Option(help="Decimals of a percentage.", show_default="as a column needs")
+    ] = None,
+    percent: Annotated[
+        bool, typer.Option("--percent/--fraction", help="Percent and points, or fractions.")
+    ] = True,
+    metrics: Annotated[
+        str, typer.Option(help="Metrics of the tables, with commas.", show_default="the usual ones")
+    ] = "",
+    layout: Annotated[
+        str, typer.Option(help="LaTeX tables as wide as the page (wide), or as one column of it (column).")
+    ] = "wide",
+    venue: Annotated[
+        str, typer.Option(help="Page of LaTeX tables: cvpr, icml, neurips, iclr, eccv, ieee, article.")
+    ] = "cvpr",
+    storage: Storage = None,
+    results: Results = RESULTS,
+) -> None:
     """Remake tables, figures and the report from what has finished so far, on whatever machine."""
     from ablate.doors import make_report
+    from ablate.report.numbers import style_of
 
+    style = style_of(decimals, percent, metrics, layout, venue)
     joined = joined_study(study, results, storage)
     if joined:
         from ablate.running.cluster import fetch_results
 
         fetch_results(joined)
-    print(make_report(find_study(study, results)))
+    print(make_report(find_study(study, results), style))
 
 
 def claims(
@@ -177,7 +198,7 @@ def claims(
         raise typer.Exit(1)
 
 
-def verify(study: Study, results: Path = Path("results")) -> None:
+def verify(study: Study = None, results: Results = RESULTS) -> None:
     """Compute again all that a report's tables print; exit with 1 at the first thing that differs."""
     from ablate.cli.printing import make_console
     from ablate.report.verifying import verify as recompute

@@ -26,6 +26,10 @@ def init(
     name: Annotated[str, typer.Argument(help="The study's name.")],
     dataset: Annotated[str, typer.Option(help="Layout of the dataset; stripes is built in.")] = "stripes",
     root: Annotated[str | None, typer.Option(help="Its folder; ${NAME} is kept as is.")] = None,
+    from_data: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Recognise this folder's layout: dataset, root, categories."),
+    ] = None,
     categories: Annotated[str, typer.Option(metavar="A,B", help="Categories.", show_default="all")] = "",
     preset: Annotated[
         str, typer.Option(help="Starting point.", autocompletion=offer_presets)
@@ -42,6 +46,7 @@ def init(
     per_category: Annotated[bool, typer.Option("--per-category", help="One model per category.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    cache: Cache = None,
 ) -> None:
     """Write a commented study to start from."""
     from ablate.cli.starter import init_text
@@ -50,6 +55,8 @@ def init(
         name=name,
         dataset=dataset,
         root=root,
+        from_data=from_data,
+        cache=cache,
         categories=categories,
         preset=preset,
         q=q,
@@ -71,6 +78,10 @@ def init(
 
 def schema(
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option("--plugin", metavar="MODULE", help="With a plug-in's settings.", show_default="none"),
+    ] = None,
 ) -> None:
     """Print the JSON schema of a spec, with which editors complete and check it.
 
@@ -80,7 +91,9 @@ def schema(
     import json
 
     from ablate.study.schema import MODELINE, study_schema
+    from model.plugins import load_plugins
 
+    load_plugins(plugins or (), Path())
     text = json.dumps(study_schema(), indent=1) + "\n"
     if out is None:
         print(text, end="")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,8 +169,11 @@ def load_study(
     results: Path = Path("results"),
     echo: bool = True,
     max_plan: int | None = None,
+    threads: int | None = None,
 ) -> StudySpec:
     """The spec that a command's argument and its ``--set`` options mean; ``echo``: say what was set.
+
+    ``threads``: of each run; as recorded, else 1, if not given.
 
     Of a study that is meant by its results it is what was started, overrides included.
 
@@ -187,4 +190,6 @@ def load_study(
         spec = load_spec(place.file, given, smoke=smoke, most_runs=max_plan or MOST_RUNS)
     if echo:
         print_overrides(make_console(), spec)
-    return spec
+    if threads is None or (place.file is None and threads == 1):
+        return spec
+    return replace(spec, invocation=replace(spec.invocation, threads=threads))

@@ -42,7 +42,6 @@ from ablate.cli.arguments import (
     cache_dir,
     check_weights,
     run_options,
-    set_threads,
 )
 from ablate.cli.cluster_commands import joined_study
 from ablate.cli.completion import offer_variants
@@ -90,7 +89,7 @@ def run(
     as_json: JsonLines = False,
     plain: Plain = False,
     device: Device = "auto",
-    threads: Threads = None,
+    threads: Threads = 1,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
@@ -101,13 +100,14 @@ def run(
         if until_decided:
             count = len(load_study(spec, sets, results=results, echo=False).seeds)
             sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
-        study = load_study(spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan)
+        study = load_study(
+            spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan, threads=threads
+        )
         results = place_of(spec, results).results
         lacks = check_weights(study)
     warn_of(study)
     if not as_json:
         print_notes(make_console(plain=plain), lacks)
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -142,7 +142,6 @@ def resume(
     as_json: JsonLines = False,
     plain: Plain = False,
     device: Device = "auto",
-    threads: Threads = None,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
@@ -151,7 +150,6 @@ def resume(
     from ablate.study.reading import load_recorded
 
     folder = find_study(study, results)
-    set_threads(threads)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -173,6 +171,7 @@ def plan(
     smoke: Smoke = False,
     as_json: Json = False,
     max_plan: MaxPlan = None,
+    threads: Threads = 1,
     accept_code: AcceptCode = False,
     workers: Annotated[int, typer.Option(min=1, help="Workers to estimate the time for.")] = 1,
     results: Results = RESULTS,
@@ -181,7 +180,9 @@ def plan(
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
     from ablate.cli.printing import make_console, print_notes
 
-    study = load_study(spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan)
+    study = load_study(
+        spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan, threads=threads
+    )
     warn_of(study)
     results = place_of(spec, results).results
     lacks = check_weights(study)

@@ -7,6 +7,7 @@ of failures. What could not be read is said in the report, not hidden.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.derived import derived_plan
+from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.results import Results, RunState
 from ablate.running.folder import Workspace
@@ -28,6 +30,7 @@ from ablate.running.status import status
 from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.reading import load_recorded
+from ablate.study.row_data import varying_values
 from ablate.study.rows import scalar_level
 from ablate.study.settings import unnest
 from ablate.study.spec import StudySpec
@@ -35,7 +38,7 @@ from model.config import EncoderConfig, ModelConfig, dump_config
 from model.encoders.build import describe
 from model.errors import StorageError, UserError
 from model.files import read_json
-from model.metric_names import METRICS
+from model.metric_names import METRICS, all_metrics
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")
@@ -66,8 +69,14 @@ def gather(study_dir: Path) -> Results:
             f"The baseline {baseline} is no row of this study; {layout.variants[0]} stands in for it."
         )
         baseline = layout.variants[0]
-    runs = _runs(workspace, plan, frame, warnings)
-    warnings += origin_warnings(workspace, (run.key for run in runs if run.state == "done"))
+    kept = read_kept(study_dir)
+    runs = _runs(workspace, plan, frame, warnings, kept.seconds if kept else {})
+    origins = (
+        kept.warnings
+        if kept
+        else tuple(origin_warnings(workspace, (run.key for run in runs if run.state == "done")))
+    )
+    warnings += origins
     stated = _claims(spec, layout.variants, warnings)
     sealed = _sealed(workspace, warnings)
     # What was declared before the first run is judged, whatever the study file says by now.
@@ -84,7 +93,10 @@ def gather(study_dir: Path) -> Results:
         categories=layout.categories,
         seeds=layout.seeds,
         factors=_factors(layout.levels),
-        settings={v: unnest(dump_config(run.config), ModelConfig) for v, run in configs.items()},
+        settings={
+            v: unnest(dump_config(run.config), ModelConfig) | _differing_data(run, configs.values())
+            for v, run in configs.items()
+        },
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
         labels=spec.labels if spec else {},
@@ -106,8 +118,10 @@ def gather(study_dir: Path) -> Results:
         dataset=spec.data.dataset if spec else "",
         selects_on_report=_selects_on_report(spec, plan),
         encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
-        provenance=_provenance(workspace, runs),
-        nan_reasons=_nan_reasons(workspace, frame),
+        provenance=kept.provenance if kept else _provenance(workspace, runs),
+        images=kept.image_variances if kept else {},
+        nan_reasons=kept.nan_reasons if kept else _nan_reasons(workspace, frame),
+        origins=origins,
         warnings=tuple(warnings),
     )
 
@@ -215,6 +229,12 @@ def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
     )
 
 
+def _differing_data(run: Run, runs: Iterable[Run]) -> dict[str, Any]:
+    """What a run reads, where runs of the study differ in it."""
+    own, others = varying_values(run.data), [varying_values(other.data) for other in runs]
+    return {path: value for path, value in own.items() if any(o[path] != value for o in others)}
+
+
 def _selects_on_report(spec: StudySpec | None, plan: StoredPlan | None) -> bool:
     if plan is not None:
         return plan.selected_on_reported
@@ -273,7 +293,11 @@ def _rows_with_runs(plan: StoredPlan | None) -> Iterable[tuple[Any, Run]]:
 
 
 def _runs(
-    workspace: Workspace, plan: StoredPlan | None, frame: pd.DataFrame, warnings: list[str]
+    workspace: Workspace,
+    plan: StoredPlan | None,
+    frame: pd.DataFrame,
+    warnings: list[str],
+    known_seconds: Mapping[str, float],
 ) -> tuple[RunState, ...]:
     if plan is None:
         known = frame[["key", "variant", "seed"]].drop_duplicates()
@@ -289,7 +313,7 @@ def _runs(
     for row in plan.rows:
         live = states.get(row.key)
         state = "done" if row.key in have else live.state if live else "waiting"
-        seconds = live.seconds if live and live.seconds is not None else float("nan")
+        seconds = live.seconds if live and live.seconds is not None else None
         found.append(
             RunState(
                 key=row.key,
@@ -298,7 +322,7 @@ def _runs(
                 category=row.category,
                 state="done" if state in _DONE else state,
                 reason=live.reason if live and row.key not in have else "",
-                seconds=seconds,
+                seconds=known_seconds.get(row.key, math.nan) if seconds is None else seconds,
             )
         )
     return tuple(found)
@@ -372,7 +396,7 @@ def _provenance(workspace: Workspace, runs: Iterable[RunState]) -> Mapping[str, 
 
 def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """Why metrics of committed runs have no value, from the runs' metrics.csv."""
-    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(METRICS)]
+    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(all_metrics())]
     found: dict[tuple[str, str, str], str] = {}
     for key, rows in gone.groupby("key", sort=False):
         reasons = _reasons(workspace.run_dir(str(key)) / "metrics.csv")

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ablate.evidence.images import ImageVariance, Place
 from ablate.running.manifest import damage
 from ablate.study.claims import Claim
 
@@ -91,14 +93,30 @@ class Results:
     encoder: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Of one committed run."""
+    images: Mapping[Place, ImageVariance | None] = field(default_factory=dict)
+    """What the test images carry, as an earlier report noted it; for studies whose ``runs/`` stayed
+    behind."""
     nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     """(variant, metric, category) to why it has no value."""
+    origins: tuple[str, ...] = ()
+    """Those of ``warnings`` that speak of where the runs come from."""
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def keys(self) -> Mapping[tuple[str, Any, str], str]:
+        """(variant, seed, category) to the key of the finished run that it comes from."""
+        cells = self.frame[["variant", "seed", "category", "key"]].drop_duplicates()
+        return {(str(v), s, str(c)): str(k) for v, s, c, k in cells.itertuples(index=False, name=None)}
 
     @property
     def coverage(self) -> str:
         """How the intervals are called: ``95 %``."""
         return f"{100 * (1 - self.alpha):g} %"
+
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        """Metrics that the frame has."""
+        return frozenset(map(str, self.frame["metric"].unique()))
 
     def reason(self, variant: str, metric: str, category: str | None) -> str:
         """Why a value is missing, as far as the runs say; else empty."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
-from ablate.report.rendering import RENDERINGS
+from ablate.report.numbers import STYLE, read_style
+from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect
@@ -49,8 +50,9 @@ def verify(study_dir: Path) -> Verified:
     if wrong := _frame_differs(workspace):
         return Verified(0, 0, seal, wrong)
     files = numbers = 0
-    for table in all_tables(Judgement(gather(study_dir))):
-        for suffix, rendering in RENDERINGS.items():
+    style = read_style(study_dir / "report" / STYLE)
+    for table in all_tables(Judgement(gather(study_dir)), style):
+        for suffix, made in rendered(table, style).items():
             path = study_dir / "report" / f"{table.name}{suffix}"
             try:
                 printed = path.read_text(encoding="utf-8")
@@ -58,7 +60,6 @@ def verify(study_dir: Path) -> Verified:
                 raise StorageError(
                     f"cannot be read: {error.strerror}", where=str(path), hint="make it with: ablate report"
                 ) from error
-            made = rendering(table)
             if wrong := first_difference(printed, made):
                 return Verified(files, numbers, seal, f"{path}:{wrong}")
             files += 1

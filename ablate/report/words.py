@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ablate.report.lettering import Label
-from model.metric_names import METRIC_LABELS, METRICS
+from model.metric_names import METRICS, all_metrics
+from model.metric_names import metric_label as label_of
 
 if TYPE_CHECKING:
     from ablate.evidence.completeness import Gap
     from ablate.evidence.differences import Verdict
+    from ablate.evidence.images import SeedsAndImages
     from ablate.evidence.judgement import ClaimVerdict
     from ablate.evidence.results import Results
     from ablate.evidence.stats import Estimate
@@ -43,7 +45,7 @@ def spread_text(sd: float) -> str:
     return f"± {fixed(sd, 2 if 0 < sd < 0.05 else 1)}"
 
 
-def interval_text(estimate: Estimate, decimals: int = 1) -> str:
+def interval_text(estimate: Estimate | SeedsAndImages, decimals: int = 1) -> str:
     """``[−0.3, 2.7]``, or nothing where there is no interval.
 
     An end that would print as 0.0 gets a second decimal: on which side of 0 it lies is the point.
@@ -55,6 +57,14 @@ def interval_text(estimate: Estimate, decimals: int = 1) -> str:
         for end in (estimate.low, estimate.high)
     ]
     return f"[{ends[0]}, {ends[1]}]"
+
+
+def p_range_text(ends: tuple[float, float]) -> str:
+    """``0.003–0.04``: two significant digits; a dash for NaN."""
+    if not all(map(math.isfinite, ends)):
+        return DASH
+    low, high = (f"{p:.2g}" if p >= 0.001 else "< 0.001" for p in ends)
+    return low if low == high else f"{low.replace('< 0.001', '0')}{DASH}{high}"
 
 
 def p_text(p: float) -> str:
@@ -73,6 +83,20 @@ def count_text(counts: Sequence[int]) -> str:
     """``5`` or ``3–5``."""
     low, high = min(counts, default=0), max(counts, default=0)
     return str(low) if low == high else f"{low}{DASH}{high}"
+
+
+def looks_text(looks: Sequence[int], most: int | None) -> str:
+    """``9: 3–11 of 20``: how often was looked, at which seeds, of how many declared; empty without
+    looks."""
+    if not looks:
+        return ""
+    of = f" of {most}" if most else ""
+    return f"{len(looks)}: {count_text(looks)}{of}"
+
+
+def seeds_text(seeds: Sequence[Any]) -> str:
+    """``none``, or the seeds with commas."""
+    return ", ".join(map(str, seeds)) or "none"
 
 
 def plural(n: int, word: str) -> str:
@@ -129,13 +153,20 @@ TABLE_METRICS = METRICS[:7]
 """The seven of the literature; AUPRO at 5 % stands in the table of all differences."""
 
 
+def table_metrics() -> tuple[str, ...]:
+    """The seven of the literature, then those of plug-ins."""
+    return (*TABLE_METRICS, *(name for name in all_metrics() if name not in METRICS))
+
+
 def metric_label(metric: str) -> str:
     """What a reader calls the metric."""
-    return METRIC_LABELS.get(metric, metric)
+    return label_of(metric)
 
 
 def metric_level(metric: str) -> str:
-    """``image`` or ``pixel``: the header above one of the literature's metrics."""
+    """``image`` or ``pixel``: the header above one of the literature's metrics; ``own`` of plug-ins'."""
+    if metric not in METRICS:
+        return "own"
     return "image" if metric.startswith("image_") else "pixel"
 
 

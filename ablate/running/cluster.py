@@ -147,12 +147,11 @@ def plan_study(
             "AND NOT key = ANY(%s)",
             (plan.study, keys),
         )
-        if retry_failed:
-            connection.execute(
-                "UPDATE ablate_run SET state = 'waiting', attempt = 1, expiries = 0 "
-                "WHERE study = %s AND state = 'failed' AND key = ANY(%s)",
-                (plan.study, keys),
-            )
+        connection.execute(
+            "UPDATE ablate_run SET state = 'waiting', attempt = 1, expiries = 0 WHERE study = %s "
+            "AND state = 'failed' AND (kind = 'disk' OR %s) AND key = ANY(%s)",  # a disk is full today
+            (plan.study, retry_failed, keys),
+        )
 
     server.call(put)
     _remember(workspace, server)

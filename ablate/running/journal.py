@@ -48,11 +48,35 @@ def categorical(value: Any) -> Scalar:
     return value if value is None or isinstance(value, (str, int, float, bool)) else dumps(value)
 
 
+class DamagedJournal(StorageError):  # noqa: N818 - what happened, to be mended by sound_journal
+    """A journal that cannot be read: something else than a cut-off last line is wrong with it."""
+
+
+def sound_journal(workspace: Workspace, *, alone: bool) -> tuple[Journal, tuple[str, ...]]:
+    """The study's journal, and what is to be said of it: a damaged one is set aside, to be written anew.
+
+    Finished runs stand in their folders, so that nothing is lost but why others failed.
+    ``alone``: nobody else works on the study. Raises :class:`DamagedJournal` if somebody does.
+    """
+    with locked(workspace.lock, _SECTION_TIMEOUT):
+        try:
+            return Journal(workspace), ()
+        except DamagedJournal:
+            if not alone:
+                raise
+        number = sum(1 for _ in workspace.study_dir.glob(f"{workspace.journal.name}.damaged.*"))
+        place = workspace.journal.with_name(f"{workspace.journal.name}.damaged.{number + 1}")
+        with storage_errors(place):
+            workspace.journal.replace(place)
+    said = f"the journal was damaged; moved to {place}, it is written anew from the finished runs"
+    return Journal(workspace), (said,)
+
+
 class Journal:
     """A study's journal, made if missing; optuna-dashboard opens the same file.
 
     One object per process; not for use by several threads. Raises :class:`StorageError` wherever the
-    file cannot be read or written, or is damaged.
+    file cannot be read or written, :class:`DamagedJournal` if it is damaged.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -61,7 +85,14 @@ class Journal:
         with self.errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             backend = JournalFileBackend(str(self.path), lock_obj=_JournalLock(self.path))
-            self.storage = JournalStorage(backend)
+            try:
+                self.storage = JournalStorage(backend)
+            except (
+                LookupError,
+                TypeError,
+                AttributeError,
+            ) as error:  # not Optuna's JSON
+                raise self._damaged() from error
 
     @contextlib.contextmanager
     def critical(self) -> Iterator[None]:
@@ -82,11 +113,11 @@ class Journal:
                 raise self._damaged() from error
             raise
 
-    def _damaged(self) -> StorageError:
-        return StorageError(
+    def _damaged(self) -> DamagedJournal:
+        return DamagedJournal(
             "the journal is damaged",
             where=str(self.path),
-            hint="move it away and run the study again: finished runs are kept, a new journal is written",
+            hint="run the study again once nobody works on it: it is written anew from the finished runs",
         )
 
 

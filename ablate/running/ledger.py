@@ -27,6 +27,7 @@ import contextlib
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from json import dumps
 from pathlib import Path
@@ -51,6 +52,8 @@ from model.files import read_json, storage_errors, write_text
 UNIFIED = "unified"
 """The parameter ``category`` of a model of all categories."""
 
+SILENCE = 15.0
+"""Seconds a living supervisor has to say what its worker died of; it takes a fraction of one."""
 _UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
 
 
@@ -65,6 +68,8 @@ class Ledger:
         self.journal = journal
         self.workspace = journal.workspace
         self.book = Trials(journal, study)
+        self._ownerless: dict[int, float] = {}
+        """Trials whose owner is dead though its supervisor lives, and since when this is known."""
 
     def describe(self, plan: StoredPlan) -> None:
         """Note in the journal what the trials' values are, and what they were selected on."""
@@ -116,7 +121,7 @@ class Ledger:
         kind = trial.user_attrs.get("kind")
         if kind == "died" and attempt <= retries:  # a supervisor died between burying and enqueueing
             return attempt + 1
-        if kind in ("lost", "withdrawn"):
+        if kind in ("lost", "withdrawn", "disk"):  # a disk is full today
             return attempt
         return 1 if retry_failed else 0
 
@@ -164,9 +169,11 @@ class Ledger:
             return Nothing.DONE
         if trial.state == TrialState.RUNNING:
             session = str(trial.user_attrs.get("session"))
-            if is_held(self.workspace.session_lock(session)):
-                return Nothing.BUSY  # its supervisor is alive, knows why the worker died, and will say
-            trial = self._requeue(trial, "lost", "worker died, and its supervisor too", retries=None)
+            alive = is_held(self.workspace.session_lock(session))
+            if alive and not self._overdue(trial):
+                return Nothing.BUSY  # its supervisor knows why the worker died, and will say
+            why = "says nothing" if alive else "too"
+            trial = self._requeue(trial, "lost", f"worker died, and its supervisor {why}", retries=None)
         if not room:
             return Nothing.LIMIT
         owner = {"session": worker.session, "worker": str(worker), "pid": os.getpid()}
@@ -175,6 +182,11 @@ class Ledger:
             return Nothing.BUSY
         number = int(trial.user_attrs.get("attempt", 1))
         return Attempt(run, trial._trial_id, number, lock, self.workspace.attempt_dir(run.key))
+
+    def _overdue(self, trial: FrozenTrial) -> bool:
+        """Whether a supervisor has been silent about its dead worker for so long that it must be stuck."""
+        now = time.monotonic()
+        return now - self._ownerless.setdefault(trial._trial_id, now) > SILENCE
 
     def _settle(self, run: Run, trial: FrozenTrial) -> bool:
         """Complete ``trial`` from a folder that exists already, here or in another study."""

@@ -19,11 +19,14 @@ not look, to another tester, like an owner.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
 from pathlib import Path
 from types import TracebackType
+
+import psutil
 
 from model.errors import StorageError
 
@@ -70,9 +73,9 @@ class KernelLock:
         while not self.try_acquire():
             if time.monotonic() > deadline:
                 raise StorageError(
-                    f"locked by another process for more than {timeout:g} s",
+                    f"locked by {holder(self.path) or 'another process'} for more than {timeout:g} s",
                     where=str(self.path),
-                    hint="is a suspended ablate process holding it?",
+                    hint="a stopped process goes on with kill -CONT; kill -KILL loses nothing either",
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -122,6 +125,22 @@ def is_held(path: Path) -> bool:
         return True
     os.close(descriptor)
     return False
+
+
+def holder(path: Path) -> str:
+    """``process 12 (stopped)``: who holds the lock on ``path``; empty where the kernel lists no locks."""
+    try:
+        inode = path.stat().st_ino
+        lines = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    # 3: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+    fields = [line.split() for line in lines if " FLOCK " in line and "->" not in line]
+    pids = [int(words[4]) for words in fields if int(words[5].rpartition(":")[2]) == inode]
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            return f"process {pid} ({psutil.Process(pid).status()})"
+    return ""
 
 
 def _open_locked(path: Path, *, shared: bool) -> int | None:

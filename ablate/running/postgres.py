@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -32,10 +33,13 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ablate.running import artifacts
 from ablate.running.attempt import Kind, run_label
 from ablate.running.files import move_into_place
 from ablate.running.folder import ATTEMPT, CHECKPOINT, Workspace
+from ablate.running.locks import is_held
 from ablate.running.manifest import MANIFEST, damage, seal, set_aside
 from ablate.running.queue import Buried, Nothing
 from ablate.running.server import Server
@@ -197,6 +201,8 @@ class PostgresQueue:
             if max_runs is not None and self._started(worker.session) >= max_runs:
                 return Nothing.LIMIT if self._left(values) else Nothing.DONE
             row = self._ask(_TAKE, values)
+            if row is None and self._reclaimed():
+                continue
             if row is None:
                 return Nothing.BUSY if self._left(values) else Nothing.DONE
             key, token, number = row
@@ -213,6 +219,29 @@ class PostgresQueue:
             values,
         )
         return row is not None
+
+    def _reclaimed(self) -> bool:
+        """Put back what died on this machine together with its supervisor; whether there was something.
+
+        Nobody else would before its lease is over; here the kernel says that both are gone.
+        """
+        found = self.server.call(
+            lambda c: c.execute(
+                "SELECT r.owner, r.session, w.said ->> 'pid' FROM ablate_run r JOIN ablate_worker w "
+                "ON w.study = r.study AND w.worker = r.owner "
+                "WHERE r.study = %s AND r.state = 'running' AND w.host = %s",
+                (self.study, socket.gethostname()),
+            ).fetchall(),
+            patience=self._patience,
+        )
+        gone = [owner for owner, session, pid in found if self._gone(session, pid)]
+        for owner in gone:
+            self._put_back(owner)
+        return bool(gone)
+
+    def _gone(self, session: str, pid: str | None) -> bool:
+        lock = self.workspace.session_lock(session)
+        return lock.exists() and not is_held(lock) and pid is not None and not psutil.pid_exists(int(pid))
 
     def _started(self, session: str) -> int:
         row = self._ask(
@@ -363,10 +392,13 @@ class PostgresQueue:
 
     def abandon(self, worker: WorkerId) -> None:
         """See :class:`~ablate.running.queue.Queue`."""
+        self._put_back(str(worker))
+
+    def _put_back(self, owner: str) -> None:
         self._change(
             "UPDATE ablate_run SET state = 'waiting', owner = NULL, token = token + 1 "
             "WHERE study = %s AND owner = %s AND state = 'running'",
-            (self.study, str(worker)),
+            (self.study, owner),
         )
 
     # --- talking to the server ---------------------------------------------------------------

@@ -10,15 +10,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from model import errors
 from model.errors import UserError
 from model.files import storage_errors
-from model.machine import available_cores
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What the numerical libraries take their number of threads from."""
@@ -31,10 +31,14 @@ _BOOT = (
 )
 
 
-class Exit(enum.IntEnum):
-    """How a worker process says why it ended; anything else is a death."""
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that no process comes to by itself."""
 
-    DONE = 0
+
+class Exit(enum.IntEnum):
+    """How a worker process says why it ended; anything else is a death, 0 too: any library may exit so."""
+
+    DONE = 79
     """Nothing left to take."""
     RECYCLE = 80
     """A run failed and is recorded; a fresh process should go on: this one's memory or CUDA context
@@ -48,23 +52,12 @@ class Exit(enum.IntEnum):
 # --- cores, threads, devices ----------------------------------------------------------------------
 
 
-def allot_threads(environment: MutableMapping[str, str], threads: int, *, override: bool) -> None:
-    """Hold what starts in ``environment`` to so many threads.
+def worker_environment(threads: int, *, gpu: str | None = None) -> dict[str, str]:
+    """This process's environment for a worker of so many threads: the plan's number, never the machine's.
 
-    ``override``: also where a number is set already.
+    The order of sums, hence a result's last bits, depends on it.
     """
-    for name in THREAD_VARIABLES:
-        if override or name not in environment:
-            environment[name] = str(threads)
-
-
-def worker_environment(workers: int, *, gpu: str | None = None) -> dict[str, str]:
-    """This process's environment for one of ``workers`` at a time: its share of threads, its GPU.
-
-    A thread count that the user has set stands.
-    """
-    environment = dict(os.environ)
-    allot_threads(environment, max(1, available_cores() // max(workers, 1)), override=False)
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     # Threads that spin while they wait starve each other where other programs share the cores: a
     # step of a small model was seen to take 50 times as long.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -74,7 +67,7 @@ def worker_environment(workers: int, *, gpu: str | None = None) -> dict[str, str
 
 
 def hold_torch_to_threads() -> None:
-    """Hold torch, if it is loaded, to the threads that this process was allotted."""
+    """Hold torch, if it is loaded, to the threads that this process was started with."""
     torch, threads = sys.modules.get("torch"), os.environ.get(THREAD_VARIABLES[0], "")
     if torch is not None and threads.isdigit():
         torch.set_num_threads(int(threads))
@@ -103,18 +96,26 @@ def start_worker(
 ) -> subprocess.Popen[bytes]:
     """A worker process (see :mod:`ablate.running.worker`) that prints to the end of ``log``.
 
-    It leads a process group of its own. Raises :class:`StorageError` if the log cannot be written.
+    It leads a process group of its own. Its standard input is a pipe that the kernel closes when this
+    process dies, however it dies (see :func:`when_alone`).
+    Raises :class:`StorageError` if the log cannot be written.
     """
     path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
     with storage_errors(log), log.open("ab") as stream:
         return subprocess.Popen(
             [sys.executable, "-c", _BOOT, path, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=stream,
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
         )
+
+
+def let_go(process: subprocess.Popen[bytes]) -> None:
+    """Close our end of an ended worker's pipe."""
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -159,6 +160,25 @@ def load_function(name: str) -> Callable[..., Any]:
     """The function a ``module:function`` names. Raises ImportError or AttributeError."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+def when_alone(act: Callable[[], object], patience: float) -> None:
+    """In a worker: call ``act`` when its supervisor is gone; ``patience`` seconds later, kill its group.
+
+    Standard input is taken for it, and empty from now on.
+    """
+    pipe = os.dup(0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+    def wait() -> None:
+        os.read(pipe, 1)  # nothing is ever written: it returns when the other end is closed
+        act()
+        time.sleep(patience)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=wait, name="supervisor", daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ from ablate.running.cluster import (
     plan_study,
     rows,
 )
+from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.frame import FrameWriter
 from ablate.running.journal import quiet_optuna
@@ -36,7 +37,7 @@ from ablate.running.recorded import StoredPlan, write_plan, write_spec
 from ablate.running.server import STORAGE, Address, Remote, find_address, open_server
 from ablate.running.session import PREPARING, RunOptions, announced, new_session
 from ablate.running.status import LiveWorker, RunStatus, StudyStatus, live_worker, since, time_left
-from ablate.running.supervisor import Result, Work, print_error, supervise
+from ablate.running.supervisor import Work, print_error, supervise
 from ablate.running.worker import Ending, Worker
 from ablate.study.code import run_codes
 from ablate.study.plan import Plan
@@ -95,7 +96,7 @@ def _check_code(plan: StoredPlan) -> None:
     """A run's key holds its code: results of other code must not be committed under it."""
     code = run_codes()
     for run in plan.runs:
-        if run.code_digest not in ("", "adopted", code(run.config)):
+        if run.code_digest not in ("", "adopted", code(run.config, run.metrics)):
             raise ConfigError(
                 f"this machine's code is not the one that '{plan.study}' was planned with",
                 hint="bring both to the same version, or plan the study again with this one",
@@ -113,9 +114,10 @@ def _work(joined: Joined, options: RunOptions, address: Address, view: View | No
     work = Work(
         joined.queue(),
         read=look,
-        committed=lambda: None,
+        committed=look.forget,
         parallel=left,
         prepare=left > 0,
+        threads=joined.plan.threads,
         notes=(f"working on {joined.plan.study} at {address.public}, results {_where(joined)}",),
     )
     with (
@@ -141,6 +143,10 @@ class _Seldom:
         if self._last is None or time.monotonic() - self._last[0] > LOOK_EVERY:
             return self.fresh()
         return self._last[1]
+
+    def forget(self) -> None:
+        """Ask again when asked next."""
+        self._last = None
 
     def fresh(self) -> StudyStatus:
         self._last = (time.monotonic(), self._read())

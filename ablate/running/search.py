@@ -24,8 +24,9 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
-from ablate.running.journal import Journal, Trials, quiet_optuna
+from ablate.running.journal import Trials, quiet_optuna, sound_journal
 from ablate.running.ledger import Ledger
 from ablate.running.process import load_function
 from ablate.running.progress import PlainView, View
@@ -38,9 +39,9 @@ from ablate.running.search_definition import (
     final_rows,
 )
 from ablate.running.search_space import check_pruner
-from ablate.running.session import RunOptions, announced, new_session, write_session
+from ablate.running.session import RunOptions, announced, live_sessions, new_session, write_session
 from ablate.running.status import open_configurations, proposed, read_searched, read_status
-from ablate.running.supervisor import Result, Work, planned_work, print_error, supervise
+from ablate.running.supervisor import Work, planned_work, print_error, supervise
 from ablate.study.plan import Run
 from ablate.study.spec import SearchConfig, StudySpec
 from model.errors import ConfigError, StorageError
@@ -66,7 +67,7 @@ def run_search(
     judges = definition.plan([definition.baseline], search.seeds, sources)
     check_pruner(search, len(judges.runs))
     workspace.create()
-    journal = Journal(workspace)
+    journal, notes = sound_journal(workspace, alone=not live_sessions(workspace))
     configurations = open_configurations(journal, spec.study)
     check_comparable(definition, judges.runs, configurations)
     first = _first_plan(definition, session.digest)
@@ -75,7 +76,7 @@ def run_search(
         contextlib.closing(view or PlainView(print_error)) as shown,
     ):
         write_bytes(workspace.search, content)
-        searching = _searching(definition, first, configurations, options)
+        searching = replace(_searching(definition, first, configurations, options), notes=notes)
         searched = supervise(workspace, searching, session, shown)
         best = best_trial(configurations)
         if searched.stopped or best is None or _left(search, configurations):
@@ -130,6 +131,7 @@ def _searching(
         committed=committed,
         parallel=left,
         prepare=bool(left),
+        threads=definition.threads,
     )
 
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ablate.running.cluster import Joined, fetch_results
+from ablate.running.conclusion import Result, conclude
 from ablate.running.frame import FrameWriter
 from ablate.running.mirror import mirror
 from ablate.running.progress import View, settled
 from ablate.running.remote import read_shared, start_planned
 from ablate.running.server import STORAGE, Remote
-from ablate.running.supervisor import Result, conclude
 from ablate.study.plan import Plan
 from model.errors import ConfigError, StorageError
 
@@ -108,7 +108,17 @@ def _ignore_warning() -> None:
 def worker_command(joined: Joined) -> tuple[str, ...]:
     """What a task runs, in the submitting process's Python."""
     root = str(joined.workspace.root.resolve())
-    return (sys.executable, "-m", "ablate", "worker", joined.plan.study, "--results", root)
+    return (
+        sys.executable,
+        "-m",
+        "ablate",
+        "worker",
+        joined.plan.study,
+        "--results",
+        root,
+        "--workers",
+        "1",
+    )
 
 
 def submit(joined: Joined, options: SlurmOptions, command: tuple[str, ...]) -> list[Any]:

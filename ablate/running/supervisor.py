@@ -24,49 +24,47 @@ from types import FrameType
 from typing import Any
 
 from ablate.running.attempt import Kind
+from ablate.running.conclusion import Result, conclude, failures
 from ablate.running.folder import Workspace
 from ablate.running.frame import FrameWriter
-from ablate.running.journal import Journal, quiet_optuna
+from ablate.running.journal import Journal, quiet_optuna, sound_journal
 from ablate.running.ledger import Ledger
 from ablate.running.manifest import set_aside_damaged, sound_elsewhere
 from ablate.running.process import (
+    FROM_OUTSIDE,
     Exit,
     death,
     kill_group,
+    let_go,
     rebuild_error,
     start_worker,
     worker_environment,
 )
-from ablate.running.progress import PlainView, View, duration, settled
+from ablate.running.progress import PlainView, View, settled
 from ablate.running.queue import Queue
 from ablate.running.recorded import StoredPlan
 from ablate.running.seal import seal
-from ablate.running.session import PREPARING, RunOptions, Session, WorkerId, announced, new_session
+from ablate.running.session import (
+    PREPARING,
+    RunOptions,
+    Session,
+    WorkerId,
+    announced,
+    live_sessions,
+    new_session,
+)
 from ablate.running.status import StudyStatus, read_status
 from ablate.study.plan import Plan
 from model.errors import StorageError, UserError
 from model.files import read_json
+from model.machine import available_cores
 
 TICK = 0.2
 """Seconds between looks at the workers."""
 IDLE_DEATHS = 2
-"""Deaths outside any run after which a worker is not started again: it cannot work at all."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a session went."""
-
-    exit_code: int
-    """0 done; 1 some runs failed; 128 + signal if stopped by one."""
-    state: StudyStatus
-    lines: tuple[str, ...]
-    """Closing lines for the user."""
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a signal stopped it."""
-        return self.exit_code > 128
+"""Deaths of its own outside any run after which a worker is not started again: it cannot work at all."""
+LONGEST_PAUSE = 30.0
+"""Seconds before a worker that is killed again and again is started once more; the first time, TICK."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +76,21 @@ class Work:
     read: Callable[[], StudyStatus]
     """Asked several times a second."""
     committed: Callable[[], None]
-    """Called after new results."""
+    """Called after new results, and before the last look."""
     parallel: int
     """How much of it can be done at a time: no more workers than that are started."""
     prepare: bool
     """Whether something has to be computed, hence prepared."""
+    threads: int = 1
+    """CPU threads that a run computes with; preparation takes all cores."""
     notes: tuple[str, ...] = ()
     """To be said before it begins."""
 
 
-def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Work:
-    """The runs of a plan that are left, enqueued."""
+def planned_work(
+    journal: Journal, plan: StoredPlan, options: RunOptions, notes: Sequence[str] = ()
+) -> Work:
+    """The runs of a plan that are left, enqueued; ``notes``: what else is to be said."""
     workspace, ledger = journal.workspace, Ledger(journal, plan.study)
     ledger.describe(plan)
     damaged = set_aside_damaged(workspace, (run.key for run in plan.runs))
@@ -100,7 +102,8 @@ def planned_work(journal: Journal, plan: StoredPlan, options: RunOptions) -> Wor
         committed=FrameWriter(workspace, plan).write,
         parallel=len(todo),
         prepare=any(sound_elsewhere(workspace, key) is None for key in todo),
-        notes=tuple(damaged),
+        threads=plan.threads,
+        notes=(*notes, *damaged),
     )
 
 
@@ -129,14 +132,21 @@ def run_study(
         contextlib.closing(view or PlainView(print_error)) as shown,
     ):
         seal(workspace, plan)
-        return supervise(workspace, planned_work(Journal(workspace), stored, options), session, shown)
+        journal, notes = sound_journal(workspace, alone=len(live_sessions(workspace)) == 1)
+        return supervise(workspace, planned_work(journal, stored, options, notes), session, shown)
 
 
 def supervise(workspace: Workspace, work: Work, session: Session, view: View) -> Result:
     """Have an announced session's workers do its work; see :func:`run_study`."""
     supervisor = Supervisor(workspace, session, work, view)
     state = supervisor.run()
-    return conclude(workspace, state, supervisor.stopped_by, supervisor.elapsed)
+    return conclude(
+        workspace,
+        state,
+        supervisor.stopped_by,
+        supervisor.elapsed,
+        limited=session.options.max_runs is not None and not supervisor.deserted,
+    )
 
 
 def print_error(line: str) -> None:
@@ -151,7 +161,11 @@ class Slot:
     number: int
     incarnation: int = 0
     process: subprocess.Popen[bytes] | None = None
+    due: float | None = None
+    """When it is to be started again, by the monotonic clock."""
     idle_deaths: int = 0
+    idle_kills: int = 0
+    """In a row, from outside."""
     verdict: tuple[Kind, str] | None = None
     """Why we killed it, if we did."""
 
@@ -169,6 +183,8 @@ class Supervisor:
         self.slots: list[Slot] = []
         self._signals: list[int] = []
         self._stopping = False
+        self.deserted = False
+        """Whether a worker was stopped by somebody else than us."""
         self._began = time.monotonic()
         self._failed_before = 0
 
@@ -211,7 +227,7 @@ class Supervisor:
         for slot in self.slots:
             self._start(slot)
         finished = (0, 0)
-        while any(slot.process for slot in self.slots):
+        while any(slot.process or slot.due for slot in self.slots):
             time.sleep(TICK)
             for slot in self.slots:
                 self._watch(slot)
@@ -237,6 +253,7 @@ class Supervisor:
         self._stopping = True
         self.view.say(why)
         for slot in self.slots:
+            slot.due = None
             if slot.process is not None:
                 slot.process.terminate()
 
@@ -244,13 +261,13 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         slot.incarnation += 1
-        slot.verdict = None
+        slot.verdict = slot.due = None
         preparing, gpus = slot.number == PREPARING, self.options.gpus
         slot.process = start_worker(
             [str(self.workspace.study_dir), self.session.id, str(slot.number), str(slot.incarnation)],
             self._log(slot),
             worker_environment(
-                1 if preparing else self.wanted,
+                available_cores() if preparing else self.work.threads,
                 gpu=gpus[(slot.number - 1) % len(gpus)] if gpus else None,
             ),
         )
@@ -259,11 +276,14 @@ class Supervisor:
         """Notice a worker's end, or that its run overstays its timeout."""
         process = slot.process
         if process is None:
+            if slot.due is not None and time.monotonic() >= slot.due:
+                self._start(slot)
             return
         if process.poll() is None:
             self._enforce_timeout(slot)
             return
         slot.process = None
+        let_go(process)
         code = process.returncode
         last_words = self._forget(slot)
         if code == Exit.USER:
@@ -274,14 +294,30 @@ class Supervisor:
             kill_group(process)
         kind, reason = slot.verdict or ("died", death(code))
         buried = self._bury(slot, kind, reason)
-        if died and not buried:
-            slot.idle_deaths += 1
         if self._stopping or self._signals:
             return
-        if slot.idle_deaths >= (1 if slot.number == PREPARING else IDLE_DEATHS):
-            raise self._hopeless(slot, code)
-        if died or code == Exit.RECYCLE:
+        if died and not buried:
+            self._pause(slot, code)
+        elif died or buried or code == Exit.RECYCLE:
+            slot.idle_kills = 0
             self._start(slot)
+        elif code == Exit.STOPPED:
+            self.deserted = True
+            self.view.say(f"worker {slot.number} was stopped by a signal that was not ours; it stays so")
+
+    def _pause(self, slot: Slot, code: int) -> None:
+        """After a death outside any run: wait a while where it was killed, give up if it died of itself."""
+        if -code in FROM_OUTSIDE:
+            wait = min(TICK * 2**slot.idle_kills, LONGEST_PAUSE)
+            slot.idle_kills += 1
+            if wait > 1.0:
+                self.view.say(f"worker {slot.number}: {death(code)}; it is started again in {wait:.0f} s")
+        else:
+            wait = 0.0
+            slot.idle_deaths += 1
+            if slot.idle_deaths >= (1 if slot.number == PREPARING else IDLE_DEATHS):
+                raise self._hopeless(slot, code)
+        slot.due = time.monotonic() + wait
 
     def _forget(self, slot: Slot) -> dict[str, Any]:
         """Remove an ended worker's file; return what it last said."""
@@ -314,16 +350,19 @@ class Supervisor:
         state = read_json(self.workspace.worker_file(str(self._id(slot)))) or {}
         if not state.get("key"):
             return
-        if time.time() - float(state["started"]) > self.options.timeout + self.options.grace:
+        # By the machine's monotonic clock: somebody may set the other one.
+        if time.monotonic() - float(state["clock"]) > self.options.timeout + self.options.grace:
             slot.verdict = ("timeout", f"killed: did not stop after {self.options.timeout:g} s (--timeout)")
             slot.process.kill()
 
     def _kill_all(self) -> None:
         """Kill the workers that are left, with all they have started, and put their runs back."""
         for slot in self.slots:
+            slot.due = None
             if slot.process is not None:
                 kill_group(slot.process)
                 slot.process.wait()
+                let_go(slot.process)
                 slot.process = None
                 self._forget(slot)
                 self._release(slot)
@@ -359,27 +398,3 @@ class Supervisor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def failures(state: StudyStatus) -> int:
-    """Runs, and configurations of a search, that failed."""
-    return len(state.failed) + (state.search.failed if state.search else 0)
-
-
-def conclude(workspace: Workspace, state: StudyStatus, stopped_by: int | None, elapsed: float) -> Result:
-    """Exit code and closing lines of a session."""
-    counts = state.counts
-    left = len(state.runs) - state.finished - len(state.failed)
-    parts = [f"{state.finished} of {len(state.runs)} runs done"]
-    if counts.get("reused"):
-        parts[0] += f" ({counts['reused']} reused from other studies)"
-    parts += [f"{len(state.failed)} failed"] if state.failed else []
-    parts += [f"{left} left"] if left else []
-    lines = [f"{state.study}: {', '.join(parts)}, after {duration(elapsed)}"]
-    lines += [f"failed: {run.label}: {run.reason} (log: {run.log})" for run in state.failed]
-    if state.failed:
-        lines.append("failed runs are tried again only with --retry-failed")
-    if left:
-        lines.append(f"continue with: ablate resume {workspace.study_dir}")
-    code = 128 + stopped_by if stopped_by else int(bool(state.failed))
-    return Result(code, state, tuple(lines))

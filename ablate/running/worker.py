@@ -37,6 +37,7 @@ from ablate.running.process import (
     hold_torch_to_threads,
     load_function,
     redirected,
+    when_alone,
 )
 from ablate.running.provenance import run_provenance, session_provenance
 from ablate.running.queue import Nothing, Queue, Taken
@@ -50,6 +51,8 @@ from model.files import read_json, write_text
 
 SAY_EVERY = 0.3
 """Seconds between updates of the worker's file."""
+ALONE = 5.0
+"""Seconds that a worker has for its checkpoint once its supervisor is gone."""
 IDLE_POLL = 0.3
 """Seconds between looks at the queue while others hold what is left."""
 
@@ -74,17 +77,17 @@ class StopFlag:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._parent = os.getppid()
 
     def install(self) -> None:
-        """Answer signals by raising the flag."""
+        """Answer signals, and the supervisor's death, by raising the flag."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._event.set())
+        when_alone(self._event.set, ALONE)
 
     @property
     def raised(self) -> bool:
         """Whether to stop."""
-        return self._event.is_set() or os.getppid() != self._parent
+        return self._event.is_set()
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not through a signal."""
@@ -211,7 +214,7 @@ class Worker:
         run = attempt.run
         clock = time.monotonic()
         label = run_label(run.variant, run.seed, run.category)
-        self.live.say(key=run.key, label=label, started=time.time(), done=0, total=0, note="")
+        self.live.say(key=run.key, label=label, started=time.time(), clock=clock, done=0, total=0, note="")
         limit = self.options.timeout
         reporter = LiveReporter(
             self.live, self.stop, self.session, timeout=limit, lost=lambda: attempt.lost

@@ -18,7 +18,6 @@ from ablate.study.located import Located, Mark
 from ablate.study.problems import Problems
 from ablate.study.settings import Leaf, leaves, nest, sections
 from ablate.study.text import shown
-from model.config import ModelConfig
 from model.suggest import suggestion
 
 
@@ -296,12 +295,14 @@ def expectation(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
     ))  # fmt: skip
 
 
-def checked_settings(sets: Mapping[str, Set], problems: Problems | None = None) -> dict[str, Any]:
-    """The values of the model's settings, each checked where it stands.
+def checked_settings(
+    sets: Mapping[str, Set], cls: type, problems: Problems | None = None
+) -> dict[str, Any]:
+    """The values of settings, each checked where it stands.
 
     ``problems``: note mistakes there and leave the values out, instead of raising.
     """
-    known = leaves(ModelConfig)
+    known = leaves(cls)
     noting = Problems() if problems is None else problems
     values: dict[str, Any] = {}
     for path, item in sets.items():

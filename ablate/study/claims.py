@@ -15,18 +15,21 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
+
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from ablate.study.located import Located, Mark
 from ablate.study.problems import Problems
 from ablate.study.text import shown
 from model.metric_names import (
     MECHANISM_METRICS,
-    METRIC_LABELS,
-    METRICS,
     STRATUM_CONJUNCTIONS,
     STRATUM_METRICS,
     STRATUM_NAMES,
+    all_metrics,
+    metric_label,
     metric_of,
 )
 from model.suggest import suggestion
@@ -34,21 +37,34 @@ from model.suggest import suggestion
 Direction = Literal[">", "<", "~"]
 ALL = "all"
 """The stratum of every defect, and the place of a claim that is averaged over categories."""
-CLAIMED_METRICS = (*METRICS, *MECHANISM_METRICS)
-"""Metrics that a claim may be about."""
 
 _CLAIM = re.compile(
     r"(?P<left>\S+)\s+(?P<direction>\S+)\s+(?P<right>\S+)"
     r"(?:\s+(?P<sign>[+-]|within)\s+(?P<margin>\S+))?"
     r"(?:\s+on\s+(?P<places>.+?))?(?:\s+by\s+(?P<metrics>.+?))?"
 )  # wider than the grammar, to say what is wrong
-_LABELS = [re.escape(METRIC_LABELS[metric]) for metric in METRICS]
-_NAMES = "|".join((*CLAIMED_METRICS, *_LABELS))
-EDITOR_PATTERN = (
-    r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"
-    rf"(\s+on\s+.+?)?(\s+by\s+({_NAMES})(\s*,\s*({_NAMES}))*)?\s*$"
-)
-"""What editors accept as a claim; they know no names of variants."""
+
+
+def editor_pattern() -> str:
+    """What editors accept as a claim: a regular expression; they know no names of variants."""
+    labels = [re.escape(metric_label(metric)) for metric in all_metrics()]
+    names = "|".join((*all_metrics(), *MECHANISM_METRICS, *labels))
+    return (
+        r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"
+        rf"(\s+on\s+.+?)?(\s+by\s+({names})(\s*,\s*({names}))*)?\s*$"
+    )
+
+
+class ClaimText:
+    """Marks text that is a claim, for the JSON schema."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "pattern": editor_pattern()}
+
+
 FORM = "write: left > right on category by metric"
 
 
@@ -237,10 +253,9 @@ def _not_measured(node: Located, text: str) -> NoReturn:
 
 
 def _check_metric(node: Located, metric: str, stratum: str) -> None:
-    if metric not in CLAIMED_METRICS:
-        node.mark.fail(
-            f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, CLAIMED_METRICS)
-        )
+    known = (*all_metrics(), *MECHANISM_METRICS)
+    if metric not in known:
+        node.mark.fail(f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, known))
     measured = (*STRATUM_METRICS, *MECHANISM_METRICS)
     if stratum != ALL and metric not in measured:
         node.mark.fail(

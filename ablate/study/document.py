@@ -32,6 +32,7 @@ from ablate.study.levels import check_label, read_factors
 from ablate.study.located import Located, Mark
 from ablate.study.methods import check_read
 from ablate.study.problems import Problems
+from ablate.study.row_data import RowSettings, check_varying, of_model
 from ablate.study.rows import Row, count_rows, labels_of, rows_of
 from ablate.study.searching import read_search
 from ablate.study.seeds import most_seeds
@@ -249,8 +250,11 @@ class _Reader:
                 )
             preset = None
         values = unnest(PRESETS[preset].values, ModelConfig) if preset else {}
+        for key, mark in rest.keys.items():
+            if key.partition(".")[0] == "data" and key in rest.value:
+                mark.fail(f"unknown key '{key}' in base", hint="what every row reads goes under data:")
         sets = given_settings(rest, ModelConfig, "base", self.problems)
-        return _BaseParts(preset, {**values, **checked_settings(sets, self.problems)}, sets)
+        return _BaseParts(preset, {**values, **checked_settings(sets, ModelConfig, self.problems)}, sets)
 
     def _variants(self) -> _VariantParts:
         node = self.items.get("variants")
@@ -269,8 +273,10 @@ class _Reader:
                 if "label" in own:
                     with self.problems.noted():
                         labels[name] = check_label(own["label"], f"variants.{name}")
-                given = given_settings(rest, ModelConfig, f"variants.{name}", self.problems)
-                values[name], sets[name] = checked_settings(given, self.problems), (mark, given)
+                given = given_settings(rest, RowSettings, f"variants.{name}", self.problems)
+                values[name] = checked_settings(given, RowSettings, self.problems)
+                sets[name] = (mark, given)
+                check_varying(given)
         if not values:
             self.root.keys["variants"].fail("variants is empty", hint="name at least one: baseline: {}")
         return _VariantParts(values, sets, labels)
@@ -309,7 +315,7 @@ class _Reader:
         told = {_complaint(base)}
         for row in rows_of(variants, factors):
             try:
-                build_config(nest({**base, **row.overrides}))
+                build_config(nest({**base, **of_model(row.overrides)}))
             except ValidationError as error:
                 complaint = str(error.errors()[0]["msg"])
                 if complaint in told and self.problems:
@@ -348,7 +354,7 @@ class _Reader:
         if report.components:
             columns = self.items["report"].mapping("report")["components"].mapping("report.components")
             for label, node in columns.items():
-                known_path(str(node.value), ModelConfig, node.mark, f"report.components.{label}")
+                known_path(str(node.value), RowSettings, node.mark, f"report.components.{label}")
         if not rows:
             return report
         if report.baseline is None:

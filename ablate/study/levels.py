@@ -9,10 +9,10 @@ from typing import Any
 from ablate.study.checking import check_value, given_settings, own_keys, parse_value
 from ablate.study.located import Located, Mark
 from ablate.study.problems import Problems
+from ablate.study.row_data import RowSettings, check_varying
 from ablate.study.settings import leaves
 from ablate.study.spec import Factors, LabelledLevel
 from ablate.study.text import shown
-from model.config import ModelConfig
 
 MATH = re.compile(r"\$(?=\S)([^$]*[^$\s])\$(?!\d)")
 """Mathematics within a label; a lone or a spaced dollar sign is itself."""
@@ -35,7 +35,9 @@ def read_factors(node: Located, mark: Mark) -> tuple[Factors, dict[str, Mark]]:
         mark.fail("missing key 'design' in factors", hint=" or ".join(design.schema["enum"]))
     chosen = check_value(design, own["design"], "factors")
     problems = Problems()
-    given = given_settings(rest, ModelConfig, "factors", problems)
+    given = given_settings(rest, RowSettings, "factors", problems)
+    with problems.noted():
+        check_varying(given)
     if not given and not problems:
         mark.fail("factors names no setting", hint="e.g. tail.q: [0.01, 0.02]")
     read = {}
@@ -80,7 +82,7 @@ def checked_levels(path: str, node: Located) -> tuple[tuple[Any, ...], dict[int,
 
 def _level(path: str, item: Located) -> tuple[Any, str]:
     """One level and its label, which may be empty."""
-    leaf = leaves(ModelConfig)[path]
+    leaf = leaves(RowSettings)[path]
     if not isinstance(item.value, dict) or "value" not in item.value:
         return check_value(leaf, item), ""
     given = given_settings(item, LabelledLevel, f"factors.{path}")

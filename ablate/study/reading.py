@@ -13,17 +13,11 @@ from pathlib import Path
 
 from ablate.study.document import read_document
 from ablate.study.located import parse_yaml
-from ablate.study.overrides import Replaced, override
-from ablate.study.settings import unnest
+from ablate.study.overrides import Replaced, applied, override
+from ablate.study.plugged import read_plugins
 from ablate.study.smoke import smoke as smoked
-from ablate.study.spec import (
-    Invocation,
-    Override,
-    StudySpec,
-)
-from model.config import ModelConfig, build_config, dump_config
+from ablate.study.spec import Invocation, StudySpec
 from model.errors import ConfigError
-from model.presets import PRESETS
 
 SPEC_FILE = "spec.yaml"
 INVOCATION_FILE = "invocation.json"
@@ -83,14 +77,19 @@ def load_recorded(
             invocation = Invocation.from_json(_text_of(path))
         except ValueError as error:
             raise ConfigError(f"cannot read how the study was started: {error}", where=str(path)) from error
+    path = folder / SPEC_FILE
     # What has been started was not too large for whoever started it.
-    return load_spec(
-        folder / SPEC_FILE,
+    spec = parse_spec(
+        _text_of(path),
+        path,
         (*invocation.overrides, *overrides),
         env,
         smoke=invocation.smoke or smoke,
         most_runs=sys.maxsize,
+        beside=Path(invocation.folder) if invocation.folder else None,
     )
+    given = (*invocation.overrides, *overrides)
+    return replace(spec, invocation=replace(invocation, overrides=given, smoke=invocation.smoke or smoke))
 
 
 def _text_of(path: Path) -> str:
@@ -116,23 +115,22 @@ def parse_spec(
     *,
     smoke: bool = False,
     most_runs: int = MOST_RUNS,
+    beside: Path | None = None,
 ) -> StudySpec:
-    """As :func:`load_spec`, from text that is (or will be) at ``path``."""
+    """As :func:`load_spec`, from text that is (or will be) at ``path``.
+
+    beside: where modules of plug-ins lie, if not beside ``path``.
+    """
     root = parse_yaml(text, str(path), env)
+    folder = (beside or path.parent).resolve()
+    plugins = read_plugins(root, folder)
+    invocation = Invocation(tuple(overrides))
+    if plugins.names:
+        invocation = replace(invocation, plugins=plugins.names, folder=str(folder))
     replaced: list[Replaced] = []
     for given in overrides:
         replaced.append(override(root, given, env))
         root = replaced[-1].root
-    spec = read_document(root, path, text, Invocation(tuple(overrides)), most_runs)
-    spec = replace(spec, applied=_applied(replaced, spec.preset))
+    spec = read_document(root, path, text, invocation, most_runs)
+    spec = replace(spec, applied=applied(replaced, spec.preset), metrics=plugins.metrics)
     return smoked(spec) if smoke else spec
-
-
-def _applied(replaced: Sequence[Replaced], preset: str | None) -> tuple[Override, ...]:
-    """Overrides for echoing: one of the base replaces, where the file is silent, the preset's value."""
-    config = build_config(PRESETS[preset].values if preset else {})
-    silent = unnest(dump_config(config), ModelConfig)
-    return tuple(
-        Override(path, value, silent.get(path.removeprefix("base.")) if before is None else before)
-        for _, path, value, before in replaced
-    )

@@ -7,18 +7,28 @@ model's records define them: dotted settings, and levels or ranges of settings (
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.dataclasses import dataclass as checked_dataclass
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import CoreSchema
 
 from ablate.study.checking import fail_whole
-from ablate.study.claims import EDITOR_PATTERN, Claim
+from ablate.study.claims import Claim, ClaimText
 from ablate.study.located import Mark
+from ablate.study.row_data import of_model, reserved, with_own
 from ablate.study.rows import Row, labels_of, rows_of
 from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
@@ -26,7 +36,8 @@ from ablate.study.text import flow
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
-from model.metric_names import METRIC_LABELS, METRICS, Metric, metric_of
+from model.knobs import OneOf
+from model.metric_names import all_metrics, metric_label, metric_of
 from model.presets import PRESETS
 from model.suggest import suggestion
 
@@ -44,8 +55,9 @@ Label = Annotated[str, Field(pattern=LABEL)]
 
 Design = Literal["grid", "one-at-a-time"]
 
-Kind = Literal["values", "levels", "dimensions"]
-"""What stands behind a setting's path: one value, a list of levels, or a search dimension."""
+Kind = Literal["values", "row", "levels", "dimensions"]
+"""What stands behind a setting's path: one value (of a row: those of its data too), a list of levels, or a
+search dimension."""
 
 
 def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
@@ -57,11 +69,18 @@ def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
     return WithJsonSchema({"x-settings": kind, "x-inline": inline})
 
 
-MetricName = Annotated[
-    Metric,
-    BeforeValidator(metric_of),
-    WithJsonSchema({"enum": [*METRICS, *(METRIC_LABELS[name] for name in METRICS)], "type": "string"}),
-]
+class _TableNames:
+    """For the JSON schema: a metric may be called as tables call it."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        names = list(all_metrics())
+        return {"type": "string", "enum": [*names, *map(metric_label, names)]}
+
+
+MetricName = Annotated[str, OneOf(all_metrics), BeforeValidator(metric_of), _TableNames()]
 """A metric, by its name or by what tables call it."""
 
 
@@ -91,7 +110,7 @@ class Variant:
 
     label: Label | None = None
     """What tables, figures and texts call it, in any script; $...$ is mathematics. Its name if left out."""
-    settings: Annotated[Mapping[str, Any], of_settings("values", inline=True)] = field(default_factory=dict)
+    settings: Annotated[Mapping[str, Any], of_settings("row", inline=True)] = field(default_factory=dict)
     """Dotted path -> value over the base."""
 
 
@@ -212,7 +231,7 @@ class StudyFile:
     seeds: StudySeeds = (0, 1, 2)
     """Number of replicates (3 if left out), a list of seeds, or {start: 5, max: 20}: more only while claims
     are open."""
-    claims: tuple[Annotated[str, Field(pattern=EDITOR_PATTERN)], ...] = ()
+    claims: tuple[Annotated[str, ClaimText()], ...] = ()
     """What the paper will say: left > right on category by metric."""
     report: ReportConfig = field(default_factory=ReportConfig)
     """Baseline, primary metric, aupro, alpha, margin, components."""
@@ -220,6 +239,8 @@ class StudyFile:
     """Instead of variants: space, sampler, pruner, trials, objective, seeds, fresh_seeds, categories."""
     keep: KeepConfig = field(default_factory=KeepConfig)
     """What runs leave behind: weights: true|false, maps: how many."""
+    plugins: Annotated[tuple[str, ...], Field(json_schema_extra={"uniqueItems": True})] = ()
+    """Modules with priors, encoders, readers or metrics of your own: beside this file, or installed."""
 
 
 # --------------------------------------------------------------------------- what is made of a file
@@ -233,10 +254,19 @@ class Invocation:
     """``--set`` arguments, as given."""
     smoke: bool = False
     """Made tiny by ``--smoke``."""
+    plugins: tuple[str, ...] = ()
+    """The plug-ins that the file names: to be loaded before the plan is read."""
+    folder: str | None = None
+    """Where the file lay, and modules beside it; only with plug-ins."""
+    threads: Positive = 1
+    """CPU threads of a run, as ``--threads`` says."""
 
     def to_json(self) -> str:
         """The text of ``invocation.json``."""
-        return _INVOCATION.dump_json(self, indent=1).decode() + "\n"
+        return _INVOCATION.dump_json(self, indent=1, exclude=self._absent()).decode() + "\n"
+
+    def _absent(self) -> set[str]:
+        return set() if self.plugins else {"plugins", "folder"}
 
     @staticmethod
     def from_json(text: str) -> Invocation:
@@ -283,11 +313,13 @@ class StudySpec:
     text: str
     """That file, verbatim: what was asked for beside it is in ``invocation``."""
     invocation: Invocation = field(default_factory=Invocation)
-    """Overrides and ``--smoke``, as given; text and invocation together are the study."""
+    """Overrides, ``--smoke`` and ``--threads``, as given; text and invocation together are the study."""
     applied: tuple[Override, ...] = ()
     """The overrides, resolved, for echoing."""
     max_seeds: int | None = None
     """Most seeds of a study that is run until its claims are decided; None: just ``seeds``."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of its plug-ins, which its runs compute too."""
     marks: Mapping[tuple[str, str], Mark] = field(default_factory=dict, compare=False, repr=False)
     """Where settings stand: by part of the file (``base``, ``factors``, ``variants.NAME``) and path."""
     variant_labels: Mapping[str, str] = field(default_factory=dict)
@@ -317,9 +349,18 @@ class StudySpec:
         ConfigError: the values do not go together.
         """
         try:
-            return build_config(nest({**self.base, **overrides, **self.pinned}))
+            return build_config(nest({**self.base, **of_model(overrides), **self.pinned}))
         except ValidationError as error:
             fail_whole(error, {}, Mark(str(self.path)), "the configuration")
+
+    def data_of(self, overrides: Mapping[str, Any]) -> DataConfig:
+        """What a row with dotted overrides reads: the study's data, but for its training images."""
+        own = with_own(self.data, overrides)
+        return replace(own, reserve=self._reserve) if self._reserve else own
+
+    @functools.cached_property
+    def _reserve(self) -> tuple[tuple[float, int | None], ...]:
+        return reserved(self.data, (row.overrides for row in self.rows()))
 
 
 def known_categories(data: DataConfig) -> tuple[str, ...] | None:

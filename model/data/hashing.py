@@ -1,4 +1,4 @@
-"""Content hashes of files, remembered by path, size and modification time."""
+"""Content hashes of files, remembered by path, size and times (a modification time can be set back)."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ class FileHashes:
             except OSError as error:
                 raise DataError(f"cannot read {path}: {error.strerror}") from None
             key = path.relative_to(self.root).as_posix()
-            stamp: list[int | str] = [stat.st_size, stat.st_mtime_ns]
+            stamp: list[int | str] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
             entry = known.get(key)
-            if isinstance(entry, list) and entry[:2] == stamp and isinstance(entry[-1], str):
+            if isinstance(entry, list) and entry[:3] == stamp and isinstance(entry[-1], str):
                 result[path] = entry[-1]
             else:
                 fresh.append((path, key, stamp))

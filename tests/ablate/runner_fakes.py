@@ -13,12 +13,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.running.recorded import StoredPlan
 from ablate.running.reporter import Reporter
 from ablate.study.plan import Plan, Run, Sources, make_plan
 from ablate.study.reading import parse_spec
+from ablate.study.spec import Invocation
 from model.errors import DataError, DivergedError, InterruptedRun
 
 STEP = 0.02
@@ -123,13 +125,28 @@ def _kill(number: int, *, once: bool) -> Callable[[Run, Path, Reporter], None]:
     return misbehave
 
 
+def _leave(code: int) -> Callable[[Run, Path, Reporter], None]:
+    def misbehave(run: Run, folder: Path, reporter: Reporter) -> None:
+        note("ran", run.key, os.getpid())
+        if _once(run):
+            os._exit(code)
+        write_metrics(run, folder, value_of(run))
+
+    return misbehave
+
+
 def _stubborn(run: Run, folder: Path, reporter: Reporter) -> None:
     note("ran", run.key, os.getpid())
-    time.sleep(60)
+    time.sleep(1000)  # longer than any test is patient
 
 
 def _nan(run: Run, folder: Path, reporter: Reporter) -> None:
     write_metrics(run, folder, float("nan"))
+
+
+def _threads(run: Run, folder: Path, reporter: Reporter) -> None:
+    note("threads", os.environ["OMP_NUM_THREADS"])
+    write_metrics(run, folder, value_of(run))
 
 
 def _undefined(run: Run, folder: Path, reporter: Reporter) -> None:
@@ -156,9 +173,11 @@ BEHAVIOURS: dict[str, Callable[[Run, Path, Reporter], None]] = {
     "full": _full,
     "killed": _kill(signal.SIGKILL, once=False),
     "killed-once": _kill(signal.SIGKILL, once=True),
+    "leaves-once": _leave(0),
     "segfaults": _kill(signal.SIGSEGV, once=False),
     "stubborn": _stubborn,
     "nan": _nan,
+    "threads": _threads,
     "undefined": _undefined,
     "silent": _silent,
 }
@@ -173,6 +192,17 @@ def prepare(plan: StoredPlan, reporter: Reporter) -> None:
     """Takes note of having been called."""
     note("prepared", len(plan.runs), os.environ["OMP_NUM_THREADS"])
     reporter.progress(1, 1, "encoded")
+
+
+def __getattr__(name: str) -> Callable[[Run, Path, Reporter], None]:
+    """``killed_three_times``: kills whoever looks it up, three times; then it is :func:`quick`."""
+    if name != "killed_three_times":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    note("born", os.getpid())
+    if len(notes(Path(os.environ["FAKE_LOG"]), "born")) <= 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)
+    return quick
 
 
 def bad_prepare(plan: StoredPlan, reporter: Reporter) -> None:
@@ -200,10 +230,11 @@ def make_fake_plan(
     iterations: int = 10,
     extra: str = "",
     distinct: bool = True,
+    threads: int = 1,
 ) -> Plan:
     """A plan of one run per variant and seed, on categories a and b.
 
-    ``distinct``: give each variant another learning rate, hence keys of its own.
+    ``distinct``: give each variant another learning rate, hence keys of its own. ``threads``: of a run.
     """
     rows = [
         f"  {name}: {{train.lr: {0.001 * (1 + number * distinct):g}}}"
@@ -220,7 +251,9 @@ def make_fake_plan(
             extra,
         ]
     )
-    return make_plan(parse_spec(text, Path("study.yaml")), cache_dir=Path(), sources=SOURCES)
+    spec = parse_spec(text, Path("study.yaml"))
+    spec = replace(spec, invocation=Invocation(threads=threads))
+    return make_plan(spec, cache_dir=Path(), sources=SOURCES)
 
 
 def join(root: Path, executor: str, workers: int) -> None:

@@ -6,15 +6,17 @@ import json
 import multiprocessing
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.config import ModelConfig
+from model.data.config import PseudoConfig
 from model.data.samples import Sample
 from model.encoders.build import build_encoder
-from model.errors import StorageError
+from model.errors import DataError, StorageError
 from model.features import (
     CachedFeatures,
     Features,
@@ -22,6 +24,7 @@ from model.features import (
     cache_bytes,
     encoder_id,
     load_images,
+    open_copies,
     open_features,
 )
 from model.student import Student
@@ -129,6 +132,53 @@ def test_damage_is_found_and_encoded_again(parts, tmp_path: Path):
     target.write_bytes(bytes(content[:50]))
     _, told = opened(tiny_config(), parts, cache)
     assert {what for *_, what in told} == {"encoding b"}
+
+
+def test_images_that_change_while_they_are_encoded_leave_no_features(parts, tmp_path: Path):
+    def change(*_: object) -> None:
+        shutil.copyfile(parts["b"][0].image_path, parts["b"][1].image_path)
+
+    cache = tmp_path / "cache"
+    samples = [sample for part in parts.values() for sample in part]
+    with pytest.raises(DataError, match="images of 'b' were changed while"):
+        open_features(
+            tiny_config(),
+            dataset_of(samples, tmp_path),
+            tuple(parts),
+            cache_dir=cache,
+            device=CPU,
+            progress=change,
+        )
+    assert len(list(cache.rglob("*.json"))) == len(list(cache.rglob("*.bin"))) - 1 == 1
+
+
+def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path: Path):
+    dataset = dataset_of(parts["b"], tmp_path)
+    ordered = sorted(parts["b"], key=dataset.content.__getitem__)
+    told: list[str] = []
+
+    def opened_copies(**values: object) -> Features:
+        pseudo = PseudoConfig(kind="horizontal", copies=2, **values)
+        drawn = replace(dataset, config=replace(dataset.config, pseudo=pseudo))
+        return open_copies(
+            tiny_config(),
+            drawn,
+            ["b"],
+            cache_dir=tmp_path / "cache",
+            device=CPU,
+            progress=lambda *_: told.append("encoded"),
+        )
+
+    features = opened_copies()
+    assert [(c.sample, c.number) for c in features.samples] == [(s, n) for s in ordered for n in (0, 1)]
+    config = tiny_config()
+    layers = build_encoder(config.encoder, config.image.crop)(load_images(features.samples, config.image))
+    expected = torch.stack([(layers[0] + layers[1]) / 2, (layers[2] + layers[3]) / 2], dim=1)
+    assert torch.allclose(features[torch.arange(6)], expected, atol=1e-5)
+    opened_copies(share=1.0)
+    assert told == ["encoded"]
+    opened_copies(strength=0.5)
+    assert told == ["encoded"] * 2
 
 
 def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):

@@ -14,6 +14,7 @@ from PIL import Image
 from model.config import ModelConfig, build_config
 from model.data.config import DataConfig
 from model.data.dataset import Dataset
+from model.data.hashing import hash_file
 from model.data.samples import Sample
 from model.encoders.base import EncoderShape
 
@@ -49,7 +50,7 @@ def dataset_of(samples: Sequence[Sample], root: Path, fingerprint: str = "conten
         samples=tuple(samples),
         splits={sample: "train" if sample.split == "train" else "report" for sample in samples},
         fingerprints={sample.category: fingerprint for sample in samples},
-        content={sample: str(sample.image_path) for sample in samples},
+        content={sample: hash_file(sample.image_path) for sample in samples},
     )
 
 

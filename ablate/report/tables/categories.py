@@ -8,16 +8,17 @@ import pandas as pd
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS
-from ablate.report.rendering import Cell, Column, Row, Table
+from ablate.report.numbers import USUAL, Style
+from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.marks import mark_best, missing_note, raw_estimate
 from ablate.report.tables.notes import Notes, bold_note, common_notes
-from ablate.report.words import count_text, fixed, metric_label, spread_text, variant_label
+from ablate.report.words import count_text, metric_label, variant_label
 
 TRANSPOSE_FROM = 7
 """From this many categories on, the table has one row per category: a page is taller than wide."""
 
 
-def category_table(judgement: Judgement) -> Table:
+def category_table(judgement: Judgement, style: Style = USUAL) -> Table:
     """The primary metric by category, mean last, small delta to the baseline.
 
     Variants are rows; from :data:`TRANSPOSE_FROM` categories on they are columns.
@@ -28,25 +29,38 @@ def category_table(judgement: Judgement) -> Table:
     grid: dict[tuple[str, str | None], Cell] = {}
     raw: list[dict[str, Any]] = []
     seeds: list[int] = []
+    # One for the whole table: categories may be rows or columns of it.
+    digits = style.column(
+        POINTS * mean.estimate.sd
+        for place in places
+        for mean in judgement.comparison(metric, place).means.values()
+    )
     for place in places:
         comparison = judgement.comparison(metric, place)
         estimates = {v: m.estimate.scaled(POINTS) for v, m in comparison.means.items()}
-        texts = {v: fixed(e.mean) for v, e in estimates.items()}
+        texts = {v: digits.text(e.mean) for v, e in estimates.items()}
         marks = mark_best(comparison, texts)
         for v, e in estimates.items():
             d = comparison.differences.get(v)
-            delta = fixed(d.estimate.mean, signed=True) if d and d.n else ""
+            delta = digits.text(d.estimate.mean, signed=True) if d and d.n else ""
             note = notes.mark(missing_note(comparison, v))
             grid[v, place] = Cell(
-                texts[v], spread_text(e.sd), delta, marks[v].bold, marks[v].underline, note
+                texts[v],
+                digits.spread(e.sd),
+                delta,
+                marks[v].bold,
+                marks[v].underline,
+                note,
+                comparison.keys(v),
             )
             seeds.extend([e.n] if e.n else [])
             raw.append({"variant": v, "category": place or "mean", "metric": metric, **raw_estimate(e)})
     multi = max(seeds, default=0) >= 2
     caption = (
-        f"{results.name}: {metric_label(metric)} by category, percent"
-        + (f", mean ± sd over {count_text(seeds)} seeds. " if multi else ", one seed. ")
-        + "Small: difference to the baseline (grey), points."
+        f"{results.name}: {metric_label(metric)} by category, {style.unit}"
+        + (f", mean ± sd over {count_text(seeds)} seeds (these test images). " if multi else ", one seed. ")
+        + "Small: difference to the baseline (grey), "
+        + f"{style.points}."
         + (f" {bold_note(results)}" if multi else "")
     )
     columns: tuple[Column, ...]

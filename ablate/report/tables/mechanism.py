@@ -9,10 +9,11 @@ import pandas as pd
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS
-from ablate.report.rendering import Cell, Column, Row, Table
+from ablate.report.numbers import USUAL
+from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.marks import raw_estimate
 from ablate.report.tables.notes import Notes, common_notes
-from ablate.report.words import count_text, fixed, metric_label, variant_label
+from ablate.report.words import count_text, metric_label, variant_label
 from model.metric_names import COMPLETIONS, DEFECT_COMPLETIONS, MECHANISM_METRICS
 
 DECIMALS = 3
@@ -35,15 +36,17 @@ def mechanism_table(judgement: Judgement) -> Table | None:
     notes = Notes()
     for metric in metrics:
         comparison = judgement.comparison(metric)
+        digits = USUAL.column((m.estimate.sd for m in comparison.means.values()), decimals=DECIMALS)
         for v, mean in comparison.means.items():
             e = mean.estimate
             d = comparison.differences.get(v)
             change = d.estimate.scaled(1 / POINTS).mean if d and d.n else math.nan
             rows[v].append(
                 Cell(
-                    fixed(e.mean, DECIMALS),
-                    f"± {fixed(e.sd, DECIMALS)}" if math.isfinite(e.sd) else "",
-                    fixed(change, DECIMALS, signed=True) if math.isfinite(change) else "",
+                    digits.text(e.mean),
+                    digits.spread(e.sd),
+                    digits.text(change, signed=True) if math.isfinite(change) else "",
+                    keys=comparison.keys(v),
                     mark="" if e.n else notes.mark("this method has no decoder, or not run yet"),
                 )
             )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
+from ablate.report.words import fixed, metric_label, percent_text
 
 SELECTION_WARNING = (
     "Warning: this study selected on what it reports (data.selection: none), so its numbers are optimistic."
@@ -18,9 +20,32 @@ def common_notes(results: Results) -> tuple[str, ...]:
         notes.append(SELECTION_WARNING)
     if results.encoder:
         notes.append(f"Encoder: {results.encoder}.")
+    notes.append(seal_note(results))
     if note := encoder_note(results.encoder):
         notes.append(note)
-    return tuple(notes)
+    return tuple(note for note in notes if note)
+
+
+def seal_note(results: Results) -> str:
+    """Whether what was claimed stood before the first run; the seal's digest is cut to 16 digits."""
+    if results.seal:
+        return f"Declared before the first run and sealed: SHA-256 {results.seal[:16]}…"
+    return "The claims were not sealed before the first run." if results.claims else ""
+
+
+def calibration_note(judgement: Judgement) -> str:
+    """What the t-test says where the truth is known; empty with too few seeds."""
+    made = judgement.calibration
+    if made is None:
+        return ""
+    found = (
+        f"{fixed(made.smallest_found)} points" if made.smallest_found is not None else "none of those tried"
+    )
+    return (
+        f"Self-calibration on {metric_label(judgement.results.primary)}, seeds of the baseline against "
+        f"each other: {made.false} of {made.comparisons} verdicts false ({percent_text(made.false_rate)}); "
+        f"smallest planted effect found in {percent_text(made.power)} of them: {found}."
+    )
 
 
 def encoder_note(encoder: str) -> str:
@@ -37,8 +62,9 @@ def bold_note(results: Results) -> str:
     """What bold and underlined mean."""
     return (
         "Bold: best mean, and every variant that cannot be told from it (the paired difference's "
-        f"t-interval includes 0, {results.coverage} for all variants together, or there are too few pairs "
-        "for one); no bold in a column where that is every variant. Underlined: best of the rest."
+        f"t-interval includes 0, {results.coverage} for all variants and columns together, or there are "
+        "too few pairs for one); no bold in a column where that is every variant. Underlined: best of the "
+        "rest."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS
-from ablate.report.rendering import Cell, Column, Row, Table
+from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import (
     fixed,
     interval_text,
@@ -20,7 +20,7 @@ def summary_table(judgement: Judgement) -> Table:
     """Primary metric, difference and verdict, and up to three other metrics."""
     results = judgement.results
     others = [m for m in ("image_auroc", "pixel_ap", "aupro") if m != results.primary]
-    shown = [results.primary, *(m for m in others if m in set(results.frame["metric"]))]
+    shown = [results.primary, *(m for m in others if m in results.measured)]
     rows = []
     for v in results.variants:
         first, *rest = (judgement.comparison(m).means[v].estimate.scaled(POINTS) for m in shown)

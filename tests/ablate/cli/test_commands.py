@@ -102,8 +102,7 @@ def test_the_version_is_printed_without_a_command(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
-        ("run", "one per GPU, or 1"),
-        ("run", "cores / workers"),
+        ("run", "one per GPU, else per core"),
         ("run", "per user"),
         ("logs", "list all"),
         ("init", "standard output"),
@@ -138,9 +137,12 @@ def test_plan_says_what_would_run(study: Path, tmp_path: Path) -> None:
 
 
 def test_plan_as_json(study: Path, tmp_path: Path) -> None:
-    done = ablate("plan", study, "--json", "--cache", tmp_path / "cache", cwd=tmp_path)
+    falling = "base.bias.lambda={from: 0.4, to: 0}"
+    done = ablate("plan", study, "--json", "--cache", tmp_path / "cache", "--set", falling, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
+    (means,) = content["means"].items()
+    assert means[0].startswith("bias.lambda 0.2") and len(means[1]) == 3
     assert (content["study"], content["runs"], content["duplicates"]) == ("tiny", 4, 2)
     assert [cell["state"] for cell in content["cells"]] == ["new", "new", "duplicate"] * 2
     assert len({cell["key"] for cell in content["cells"]}) == 4
@@ -262,7 +264,7 @@ def test_run_and_resume_speak_json_as_they_go(
 
     monkeypatch.setattr("ablate.running.supervisor.run_study", run_study)
     places = ("--results", tmp_path / "results", "--cache", tmp_path / "cache")
-    assert outcome("run", study, "--json", "--set", "seeds=1", *places) == 1
+    assert outcome("run", study, "--json", "--set", "seeds=1", "--threads", "2", *places) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["event"], line["text"]) for line in lines] == [
         ("note", "at work"), ("note", "closing line"),
@@ -275,6 +277,7 @@ def test_run_and_resume_speak_json_as_they_go(
     assert outcome("resume", "tiny", "--json", *places) == 1
     assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert specs[1].seeds == specs[0].seeds == (0,)
+    assert specs[1].invocation.threads == specs[0].invocation.threads == 2
 
 
 def test_a_dry_run_runs_nothing(
@@ -395,6 +398,22 @@ def test_a_strict_check_of_data_ends_with_1_if_anything_is_noted(tmp_path: Path)
     layouts.mask(root / "bottle/ground_truth/crack/lost_mask.png")
     assert outcome(*command, "--strict") == 1
     assert outcome(*command) == 0
+
+
+def test_a_check_of_data_writes_a_page_whatever_it_finds(tmp_path: Path) -> None:
+    root = layouts.mvtec(tmp_path / "data")
+    spec = tmp_path / "own.yaml"
+    spec.write_text(
+        STUDY.split("data:")[0] + f"data: {{dataset: mvtec, root: {root}}}\nvariants: {{a: {{}}}}\n"
+    )
+    page = tmp_path / "page.html"
+    command = ("data", "check", spec, "--cache", tmp_path / "cache", "--html", page)
+    assert outcome(*command) == 0
+    assert "image/jpeg" in page.read_text()
+    assert not (tmp_path / "tiny-data.png").exists()
+    (root / "bottle/test/good/000.png").write_bytes(b"no image")
+    assert outcome(*command) == 2
+    assert "cannot read image" in page.read_text()
 
 
 def test_claims_are_printed_and_strict_about_open_ones(

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ablate.evidence.differences import against_baseline, best_group, difference
-from ablate.evidence.values import of_variant, seed_means
 from tests.ablate.report_inputs import matrix
 
 GONE = float("nan")
@@ -77,7 +76,7 @@ def test_incomplete_seeds_are_dropped_not_averaged_over_what_is_there() -> None:
     assert d.seeds == (0, 2) and d.dropped == (1,)
     assert d.estimate.mean == 0
     # Averaging seed 1 over category a alone would have shown a jump of 20 points.
-    assert float(np.mean(seed_means(of_variant(c, "new")).values)) == pytest.approx(0.7)
+    assert float(np.mean(c.means("new").values)) == pytest.approx(0.7)
 
 
 def test_a_category_that_never_pairs_is_left_out() -> None:
@@ -134,7 +133,7 @@ def test_best_group_shares_what_cannot_be_told_apart() -> None:
     )
     assert best_group(c, ["best", "close", "far"]) == {"best", "close"}
     assert best_group(c, ["best", "close"]) == set()  # everybody: nobody
-    one_seed = c[c.index.get_level_values("seed") == 0]
+    one_seed = c.during((0,))
     assert best_group(one_seed, ["best", "far"]) == set()
 
 

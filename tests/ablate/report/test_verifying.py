@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablate.evidence.judgement import Judgement
-from ablate.report.rendering import RENDERINGS
+from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
 from ablate.report.verifying import first_difference, verify
 from model.errors import StorageError
@@ -22,8 +22,8 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = made.folder / "report"
     folder.mkdir()
     for table in all_tables(Judgement(made)):
-        for suffix, rendering in RENDERINGS.items():
-            (folder / f"{table.name}{suffix}").write_text(rendering(table), encoding="utf-8")
+        for suffix, text in rendered(table).items():
+            (folder / f"{table.name}{suffix}").write_text(text, encoding="utf-8")
     return made.folder
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ablate.running.journal import Journal, categorical
-from model.errors import StorageError
+from ablate.running.journal import DamagedJournal, Journal, categorical, sound_journal
+from ablate.running.progress import PlainView
+from ablate.running.session import RunOptions
+from ablate.running.supervisor import run_study
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import finish, open_ledger, open_study, states, take
 
@@ -22,12 +24,36 @@ def test_a_line_cut_off_by_a_crash_does_not_spoil_the_journal(tmp_path: Path, to
     assert states(open_ledger(workspace)) == ["COMPLETE", "WAITING"]
 
 
-def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:
+DAMAGE = (b"rubbish\n", b"\x00" * 40 + b"\n", b'{"op_code": 5}\n', b"[1]\n", b"\xff\xfe\n")
+
+
+def damaged(path: Path, line: bytes) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], line, *lines[1:]]))
+
+
+@pytest.mark.parametrize("line", DAMAGE)
+def test_a_damaged_journal_is_one_line(tmp_path: Path, line: bytes) -> None:
     workspace, _, _ = open_study(tmp_path, fakes.make_fake_plan())
-    lines = workspace.journal.read_bytes().splitlines(keepends=True)
-    workspace.journal.write_bytes(b"".join([lines[0], b"rubbish\n", *lines[1:]]))
-    with pytest.raises(StorageError, match="journal is damaged"):
+    damaged(workspace.journal, line)
+    with pytest.raises(DamagedJournal, match="journal is damaged"):
         Journal(workspace)
+    with pytest.raises(DamagedJournal):
+        sound_journal(workspace, alone=False)
+
+
+def test_a_damaged_journal_is_written_anew_from_the_finished_runs(tmp_path: Path) -> None:
+    plan = fakes.make_fake_plan(("base", "other"))
+    workspace, stored, ledger = open_study(tmp_path, plan)
+    finish(ledger, take(ledger, stored))
+    damaged(workspace.journal, DAMAGE[1])
+    content, lines = workspace.journal.read_bytes(), []
+    options = RunOptions(executor="tests.ablate.runner_fakes:quick", preparer=None)
+    result = run_study(plan, tmp_path, options, view=PlainView(lines.append))
+    assert (result.exit_code, result.state.finished) == (0, 2)
+    assert (workspace.study_dir / "optuna.journal.damaged.1").read_bytes() == content
+    assert any("the journal was damaged; moved to" in line for line in lines)
+    assert states(open_ledger(workspace)) == ["COMPLETE"] * 2
 
 
 def test_categoricals_hold_scalars_as_they_are_and_the_rest_by_its_text() -> None:

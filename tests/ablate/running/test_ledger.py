@@ -24,7 +24,7 @@ from ablate.running.ledger import Nothing
 from ablate.running.locks import locked
 from ablate.running.manifest import seal
 from ablate.running.recorded import StoredPlan, write_plan
-from ablate.running.session import WorkerId
+from ablate.running.session import RunOptions, WorkerId, new_session, open_session
 from ablate.running.status import status
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import (
@@ -161,6 +161,20 @@ def test_a_death_between_commit_and_record_loses_nothing(tmp_path: Path) -> None
     assert ledger.take(plan.runs, WorkerId("another", 1, 1)) is Nothing.DONE
     assert states(ledger) == ["COMPLETE"]
     assert not (workspace.run_dir(attempt.run.key) / "checkpoint.pt").exists()
+
+
+def test_a_dead_workers_run_is_not_waited_for_when_its_supervisor_is_stuck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, plan, ledger = open_study(tmp_path, fakes.make_fake_plan())
+    session = new_session(plan.digest, RunOptions())
+    with open_session(workspace, session):
+        take(ledger, plan, WorkerId(session.id, 1, 1)).lock.release()
+        assert ledger.take(plan.runs, WORKER) is Nothing.BUSY
+        monkeypatch.setattr("ablate.running.ledger.SILENCE", 0.0)
+        finish(ledger, take(ledger, plan))
+        assert ledger.bury(WorkerId(session.id, 1, 1), "died", "late", retries=1) is None
+    assert states(ledger) == ["FAIL", "COMPLETE"]
 
 
 def test_a_stale_owner_is_fenced(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -39,13 +40,24 @@ def test_a_lock_is_exclusive_and_dies_with_its_owner(tmp_path: Path, holder: sub
     lock = KernelLock(path)
     assert is_held(path)
     assert not lock.try_acquire()
-    with pytest.raises(StorageError, match="locked by another process"):
+    with pytest.raises(StorageError, match="locked by "):
         locked(path, timeout=0.05)
     holder.kill()
     holder.wait()
     assert not is_held(path)
     assert lock.try_acquire()
     assert lock.valid()
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the kernel does not list locks here")
+def test_a_stopped_holder_is_named(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    os.kill(holder.pid, signal.SIGSTOP)
+    try:
+        os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(StorageError, match=rf"locked by process {holder.pid} \(stopped\).*kill -CONT"):
+            locked(tmp_path / "x.lock", timeout=0.05)
+    finally:
+        os.kill(holder.pid, signal.SIGCONT)
 
 
 def test_asking_whether_a_lock_is_held_does_not_look_like_holding_it(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,17 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 
-from ablate.running.one_run import execute_run, pick
+from ablate.running.kept import pick
+from ablate.running.one_run import execute_run
 from ablate.study.code import run_modules
 from ablate.study.plan import Run
 from model.baselines import METHODS
 from model.code_identity import combined
 from model.config import build_config
-from model.data.config import DataConfig, StripesConfig
+from model.data.config import DataConfig, PseudoConfig, StripesConfig
+from model.data.dataset import load_dataset
 from model.data.samples import Sample
-from model.errors import InterruptedRun, StorageError
+from model.errors import DataError, InterruptedRun, StorageError
 from model.score_histograms import load_histograms
 
 CATEGORIES = ("domain_a", "domain_c")
@@ -228,6 +233,17 @@ def test_the_seed_draws_the_memory_bank(cache: Path, tmp_path: Path):
     assert scores[0] != scores[1] == scores[2]
 
 
+def test_pseudo_defects_are_trained_on_and_not_tested_on(finished: Path, cache: Path, tmp_path: Path):
+    run = make_run()
+    drawn = PseudoConfig(kind="horizontal", copies=2)
+    execute_run(replace(run, data=replace(run.data, pseudo=drawn)), tmp_path, Listener(cache))
+    plain, pseudo = (pd.read_csv(folder / "history.csv") for folder in (finished, tmp_path))
+    assert (plain.loss != pseudo.loss).any()
+    assert plain["token_dropout.rate"].equals(pseudo["token_dropout.rate"])
+    images = [pd.read_csv(folder / "scores.csv").image for folder in (finished, tmp_path)]
+    assert images[0].equals(images[1])
+
+
 def test_encoding_stops_when_asked(tmp_path: Path):
     listener = Listener(tmp_path / "empty", stop=True)
     with pytest.raises(InterruptedRun, match="while encoding"):
@@ -247,6 +263,51 @@ def test_kept_images_take_turns_over_defect_types():
     assert chosen.count("crack") == chosen.count("stain") == 3
     assert len(pick(samples[:2], 8)) == 2
     assert pick(samples, 0) == []
+
+
+def with_own_data(cache: Path, folder: Path) -> tuple[Run, Listener, list[Path]]:
+    """A run whose data and features are copies, planned with what they hold; and its training images."""
+    shutil.copytree(cache, folder)
+    run = make_run()
+    dataset = load_dataset(run.data, cache_dir=folder)
+    planned = replace(run, contents=dataset.fingerprint_of(run.categories))
+    return planned, Listener(folder), [sample.image_path for sample in dataset.train("domain_a")]
+
+
+def invert(path: Path) -> None:
+    with Image.open(path) as image:
+        changed = ImageOps.invert(image.convert("RGB"))
+    changed.save(path)
+
+
+@pytest.mark.usefixtures("finished")
+def test_data_that_changed_since_planning_train_nothing(tmp_path: Path, cache: Path) -> None:
+    run, listener, images = with_own_data(cache, tmp_path / "own")
+    for path in images[:2]:
+        invert(path)
+    attempt = tmp_path / "attempt"
+    attempt.mkdir()
+    with pytest.raises(DataError, match="domain_a, domain_c have changed since the study was planned"):
+        execute_run(run, attempt, listener)
+    assert list(attempt.iterdir()) == []
+
+
+@pytest.mark.usefixtures("finished")
+def test_data_that_change_during_a_run_spoil_it(tmp_path: Path, cache: Path) -> None:
+    run, listener, images = with_own_data(cache, tmp_path / "own")
+    attempt = tmp_path / "attempt"
+    attempt.mkdir()
+
+    class Vandal(Listener):
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            super().progress(done, total, note)
+            if note.startswith("loss"):
+                before = images[0].stat()
+                images[0].write_bytes(images[1].read_bytes()[: before.st_size].ljust(before.st_size))
+                os.utime(images[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(DataError, match="have changed since the study was planned"):
+        execute_run(run, attempt, Vandal(listener.cache))
 
 
 def test_code_that_was_edited_since_planning_computes_nothing(tmp_path: Path, cache: Path) -> None:

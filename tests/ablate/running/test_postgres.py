@@ -249,6 +249,22 @@ def test_a_killed_machine_is_replaced_when_its_lease_is_over(
     assert len(fakes.notes(log, "ran")) == 2
 
 
+def test_what_died_with_its_supervisor_is_taken_over_at_once(
+    fresh_server: PostgresServer, tmp_path: Path
+) -> None:
+    """Its lease of an hour is not waited for: it died on this machine."""
+    plan_on(fresh_server, tmp_path, fakes.make_fake_plan(iterations=50), lease=3600.0)
+    log = tmp_path / "log"
+    first = machine(fresh_server, tmp_path, log)
+    wait_for(lambda: fakes.notes(log, "step"))
+    ((_, worker),) = fakes.notes(log, "ran")
+    for pid in (first.pid, int(worker)):
+        os.kill(pid, signal.SIGKILL)
+    first.wait(PATIENCE)
+    ended(machine(fresh_server, tmp_path, log))
+    assert len(fakes.notes(log, "ran")) == 2
+
+
 def test_a_signal_puts_the_run_back_and_another_machine_of_the_folder_continues(
     fresh_server: PostgresServer, tmp_path: Path, log: Path
 ) -> None:

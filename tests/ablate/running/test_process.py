@@ -13,7 +13,6 @@ import pytest
 
 from ablate.running.process import (
     THREAD_VARIABLES,
-    allot_threads,
     death,
     dump_error,
     load_function,
@@ -37,21 +36,11 @@ def test_everything_printed_goes_to_the_log_and_back(tmp_path: Path, capfd: Any)
     assert capfd.readouterr().out == "after\n"
 
 
-def test_workers_share_threads_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablate.running.process.available_cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    environment = worker_environment(3, gpu="1")
-    assert environment["OMP_NUM_THREADS"] == "2"
-    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
-    assert worker_environment(1)["OMP_NUM_THREADS"] == "8"
+def test_a_worker_has_the_threads_of_its_plan_and_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert worker_environment(3)["OMP_NUM_THREADS"] == "5"
-
-
-def test_threads_that_are_asked_for_win() -> None:
-    environment = {"OMP_NUM_THREADS": "5"}
-    allot_threads(environment, 2, override=True)
-    assert environment == dict.fromkeys(THREAD_VARIABLES, "2")
+    environment = worker_environment(2, gpu="1")
+    assert {environment[name] for name in THREAD_VARIABLES} == {"2"}
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 def test_an_error_crosses_processes() -> None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from ablate.running.attempt import Kind
 from ablate.running.cluster import plan_study
 from ablate.running.folder import CHECKPOINT, Workspace
+from ablate.running.ledger import Ledger
 from ablate.running.locks import KernelLock
 from ablate.running.manifest import damage
 from ablate.running.queue import Nothing, Queue
@@ -51,6 +53,12 @@ class Bench:
 
     def queue(self) -> Queue[Any]:
         return self._open()
+
+    def plan_again(self) -> None:
+        """What the next session does first; opening a queue of the server does it anyway."""
+        queue = self.queue()
+        if isinstance(queue, Ledger):
+            queue.plan(self.plan)
 
     def take(self, queue: Queue[Any], worker: WorkerId = FIRST) -> Any:
         held = queue.take(self.plan.runs, worker)
@@ -124,6 +132,18 @@ def test_a_failed_run_stays_failed(bench: Bench) -> None:
         assert queue.fail(held, kind="error", reason="ValueError: no", seconds=1.0)
     assert bench.take(queue).run != held.run
     assert not bench.workspace.committed(held.run.key)
+
+
+@pytest.mark.parametrize(("kind", "next_one"), [("disk", "base"), ("error", "other")])
+def test_what_failed_for_a_full_disk_is_planned_again_unasked(
+    bench: Bench, kind: Kind, next_one: str
+) -> None:
+    queue = bench.queue()
+    held = bench.take(queue)
+    with held.lock:
+        assert queue.fail(held, kind, "no", 1.0)
+    bench.plan_again()
+    assert bench.take(bench.queue(), SECOND).run.variant == next_one
 
 
 def test_a_dead_workers_run_is_tried_again_as_often_as_allowed(bench: Bench) -> None:

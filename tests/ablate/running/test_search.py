@@ -23,6 +23,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
+from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal
 from ablate.running.ledger import Nothing
@@ -35,7 +36,6 @@ from ablate.running.search_space import PRUNE_RUNS, distribution, values_of
 from ablate.running.searcher import Held, Searcher
 from ablate.running.session import RunOptions, Session, WorkerId
 from ablate.running.status import read_searched, status
-from ablate.running.supervisor import Result
 from ablate.running.worker import Worker
 from ablate.study.reading import parse_spec
 from ablate.study.spec import Choices, Range, StudySpec

@@ -22,14 +22,15 @@ from rich.console import Console
 
 from ablate.running import progress
 from ablate.running.clean import clean
+from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.locks import locked
-from ablate.running.session import RunOptions, new_session, open_session
+from ablate.running.session import RunOptions, new_session, open_session, write_session
 from ablate.running.status import status
-from ablate.running.supervisor import Result, run_study
+from ablate.running.supervisor import Slot, Supervisor, Work, run_study
 from model.errors import DataError, StorageError, UserError
 from tests.ablate import runner_fakes as fakes
-from tests.ablate.running.studies import PATIENCE, open_ledger, wait_for
+from tests.ablate.running.studies import PATIENCE, open_ledger, open_study, wait_for
 
 STEPS = 200
 """Of a run that shall not be over before something happens to it."""
@@ -153,6 +154,15 @@ def test_preparation_comes_first_and_only_if_there_is_something_to_do(tmp_path: 
     assert len(fakes.notes(log, "prepared")) == 1
 
 
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (2, 1), (2, 3)])
+def test_threads_follow_the_plan_not_the_workers(
+    tmp_path: Path, log: Path, workers: int, threads: int
+) -> None:
+    plan = fakes.make_fake_plan(("threads",), 2, threads=threads)
+    run_study(plan, tmp_path, options(workers=workers), view=progress.PlainView(lambda _: None))
+    assert fakes.notes(log, "threads") == [[str(threads)]] * 2
+
+
 def test_a_users_error_in_preparation_is_raised_here(tmp_path: Path, log: Path) -> None:
     with pytest.raises(DataError, match="the dataset is empty") as caught:
         run(tmp_path, preparer="tests.ablate.runner_fakes:bad_prepare")
@@ -165,6 +175,36 @@ def test_workers_that_cannot_work_are_not_started_for_ever(tmp_path: Path, log: 
         run(tmp_path, executor="nothing")
     assert not log.exists()
     assert status(tmp_path / "study").counts == {"waiting": 1}
+
+
+def test_a_worker_that_is_killed_while_starting_is_started_again(tmp_path: Path, log: Path) -> None:
+    assert run(tmp_path, executor="killed_three_times").exit_code == 0
+    assert len(fakes.notes(log, "born")) == 4
+    assert len(fakes.notes(log, "ran")) == 1
+
+
+def test_a_run_that_leaves_with_0_is_a_death_and_tried_again(tmp_path: Path, log: Path) -> None:
+    result = run(tmp_path, "leaves-once", "base")
+    assert (result.exit_code, result.state.finished) == (0, 2)
+    assert len(fakes.notes(log, "ran")) == 3
+
+
+def test_runs_that_are_left_are_said_and_not_a_success(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, STEPS)
+    wait_for(lambda: at_work(log) == 2)
+    for pid in {int(pid) for _, pid in fakes.notes(log, "ran")}:
+        os.kill(pid, signal.SIGTERM)
+    text, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, text
+    assert "0 of 3 runs done, 3 left" in text
+    assert "stopped by a signal that was not ours" in text
+    assert "continue with: ablate resume" in text
+
+
+def test_runs_that_are_left_on_purpose_are_a_success(tmp_path: Path) -> None:
+    result = run(tmp_path, "base", "b", max_runs=1)
+    assert result.exit_code == 0
+    assert "1 left" in result.lines[0]
 
 
 def test_another_plan_may_not_be_run_at_the_same_time(tmp_path: Path) -> None:
@@ -260,6 +300,55 @@ def test_workers_stop_when_their_supervisor_is_killed(tmp_path: Path, log: Path)
     assert repeated(log) == {}
 
 
+def test_a_worker_that_does_not_stop_dies_after_its_supervisor(tmp_path: Path, log: Path) -> None:
+    process = supervisor(tmp_path, "behave", 1, "stubborn", 1, 1)
+    wait_for(lambda: fakes.notes(log, "ran"))
+    process.kill()
+    process.wait(PATIENCE)
+    ((_, pid),) = fakes.notes(log, "ran")
+    wait_for(lambda: not alive(int(pid)))
+
+
+def test_a_worker_whose_supervisor_died_before_it_began_takes_nothing(tmp_path: Path, log: Path) -> None:
+    workspace, stored, _ = open_study(tmp_path, fakes.make_fake_plan(("base", "b")))
+    session = new_session(stored.digest, options("quick"))
+    write_session(workspace, session)
+    code = (
+        "import os, sys; from pathlib import Path; from ablate.running.process import start_worker; "
+        "worker = start_worker(sys.argv[2:], Path(sys.argv[1]), dict(os.environ)); "
+        "print(worker.pid, flush=True); os._exit(0)"
+    )
+    words = [str(tmp_path / "worker.log"), str(workspace.study_dir), session.id, "1", "1"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, check=True
+    )
+    wait_for(lambda: not alive(int(done.stdout)))
+    assert status(workspace.study_dir).counts == {"waiting": 2}
+    assert fakes.notes(log, "ran") == []
+
+
+def test_a_clock_that_is_set_does_not_end_a_run(tmp_path: Path) -> None:
+    """A run began an hour ago by the clock on the wall, and just now by the one that nobody sets."""
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan())
+    chosen = options(timeout=60.0, grace=0.0)
+    work = Work(ledger, lambda: status(workspace.study_dir), lambda: None, parallel=1, prepare=False)
+    watching = Supervisor(
+        workspace, new_session(stored.digest, chosen), work, progress.PlainView(lambda _: None)
+    )
+    slot = Slot(1, process=subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+    assert slot.process is not None
+    said = {"key": stored.runs[0].key, "started": time.time() - 3600, "clock": time.monotonic()}
+    file = workspace.worker_file(f"{watching.session.id}-1.0")
+    file.write_text(json.dumps(said))
+    watching._enforce_timeout(slot)
+    assert slot.verdict is None
+    file.write_text(json.dumps({**said, "clock": time.monotonic() - 61}))
+    watching._enforce_timeout(slot)
+    assert slot.verdict is not None
+    slot.process.communicate(timeout=PATIENCE)
+
+
 @pytest.mark.slow
 def test_after_everything_was_killed_the_study_goes_on(tmp_path: Path, log: Path) -> None:
     process = supervisor(tmp_path, "steps", 2, "base,b,c", 1, 30)
@@ -332,5 +421,5 @@ def test_a_locked_study_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     workspace = Workspace(tmp_path / "study")
     workspace.create()
     monkeypatch.setattr("ablate.running.session.locked", lambda path: locked(path, timeout=0.1))
-    with locked(workspace.lock), pytest.raises(StorageError, match="locked by another process"):
+    with locked(workspace.lock), pytest.raises(StorageError, match="locked by "):
         run(tmp_path)

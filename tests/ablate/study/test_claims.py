@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.study.claims import EDITOR_PATTERN, Claim, parse_claim
+from ablate.study.claims import Claim, editor_pattern, parse_claim
 from ablate.study.located import parse_yaml
 from ablate.study.reading import parse_spec
 from model.errors import ConfigError
@@ -41,7 +41,7 @@ def test_forms(text: str, direction: str, margin: float, category: str, stratum:
     (claim,) = read(text)
     got = (claim.direction, claim.margin, claim.category, claim.stratum, claim.metric)
     assert got == (direction, margin, category, stratum, metric)
-    assert re.match(EDITOR_PATTERN, text)
+    assert re.match(editor_pattern(), text)
     if "&" not in text:  # a conjunction is printed by its name in result files
         assert read(str(claim)) == (claim,)
 

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torchvision.transforms import v2
 
-from ablate.running.one_run import thumbnail
+from ablate.running.kept import thumbnail
 from model.config import ImageConfig, ModelConfig, ScoreConfig
 from model.data.images import image_size, open_image, open_mask
 from model.data.samples import Sample

@@ -28,5 +28,31 @@ def test_claims_have_a_row_each_and_a_family_of_their_own() -> None:
     assert list(table.raw["verdict"]) == ["supported", "refuted", "incomplete"]
 
 
+def test_a_sequential_claim_shows_what_holds_at_every_look() -> None:
+    claim = Claim("directional", "dinomaly", None, "image_auroc", ">")
+    made = Judgement(
+        replace(results(), claims=(claim,), max_seeds=20, first_look=3, looks={str(claim): (3,)})
+    )
+    table = claims_table(made)
+    assert table is not None
+    (row,), (judged_claim,) = table.rows, made.claims
+    assert column(table, "looks")[row.label].text == "2: 3–5 of 20"
+    found = judged_claim.sequential
+    assert found is not None
+    raw = table.raw.iloc[0]
+    assert (raw["low"], raw["high"], raw["p"]) == (found.low, found.high, found.p)
+    assert raw["looks"] == "3 5"
+    assert raw[["p_sign_flip", "detectable_points", "seeds_needed"]].isna().all()
+    plain = claims_table(Judgement(replace(results(), claims=(claim,))))
+    assert plain is not None and plain.raw["high"][0] < raw["high"]
+
+
+def test_claims_that_were_not_sealed_say_so() -> None:
+    claim = Claim("directional", "dinomaly", None, "image_auroc", ">")
+    for seal, words in (("", "not sealed"), ("c" * 64, "sealed: SHA-256 cccccccccccccccc")):
+        table = claims_table(Judgement(replace(results(), claims=(claim,), seal=seal)))
+        assert table is not None and any(words in note for note in table.notes)
+
+
 def test_without_claims_there_is_no_table() -> None:
     assert claims_table(judged()) is None
