@@ -59,6 +59,10 @@ class Results:
     """Per named variant: what it changes."""
     levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per variant: the levels of the factors it stands for."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Variant to what readers see it called, as the study file writes it; only those with a label."""
+    level_labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    """Factor to level to what readers see it called; only those with a label."""
     same_as: Mapping[str, str] = field(default_factory=dict)
     """Variants that are another one's configuration under a second name, and that other one."""
     components: Mapping[str, str] = field(default_factory=dict)

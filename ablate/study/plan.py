@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.study.code import run_codes
-from ablate.study.spec import Row, StudySpec, categories_checked
+from ablate.study.rows import Row
+from ablate.study.spec import StudySpec, categories_checked
 from model.canonical import canonical, canonical_data
 from model.config import EncoderConfig, ModelConfig, dump_config
 from model.data.config import DataConfig, PseudoConfig

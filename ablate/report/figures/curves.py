@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.training_curves import CurvePanel, training_curves
+from ablate.report.figures.lettering import names
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import Drawing, Look, left_out, legend_columns, looks, new_figure, shown
 
@@ -30,11 +32,16 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "Training",
             "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest run."
             f"{left_out(judgement)}",
-            draw_curves(panels, looks(variants, results.baseline), paper_of(results.venue)),
+            draw_curves(panels, looks(variants, results.baseline), paper_of(results.venue), names(results)),
         )
 
 
-def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look], paper: Paper = PLAIN) -> Figure:
+def draw_curves(
+    panels: Sequence[CurvePanel],
+    look: Mapping[str, Look],
+    paper: Paper = PLAIN,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
     """The loss and every knob that moves, over training; bands reach over all runs of a variant."""
     heights = [1.9, *([0.85] * (len(panels) - 1))]
     width = paper.width(5.4)
@@ -51,7 +58,7 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look], paper: P
             width = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
             (line,) = ax.plot(
                 curve.iteration, curve.mean, color=at.colour, ls=at.line, marker=at.marker, ms=3.2,
-                markevery=(start, every), lw=width, label=curve.variant,
+                markevery=(start, every), lw=width, label=labels.get(curve.variant, curve.variant),
             )  # fmt: skip
             drawn.setdefault(curve.variant, line)
             if curve.runs > 1:
@@ -65,7 +72,7 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look], paper: P
     grid.flat[-1].set_xlabel("iteration")
     grid.flat[-1].margins(x=0.01)
     figure.align_ylabels()
-    ncols = legend_columns(figure, list(drawn), width)
+    ncols = legend_columns(figure, [labels.get(v, v) for v in drawn], width)
     handles = list(drawn.values())
     figure.legend(
         handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.2, handlelength=2.6

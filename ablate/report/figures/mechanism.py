@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ablate.evidence.figure_data import completion, mechanism
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import Estimate
+from ablate.report.figures.lettering import names
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import Drawing, Look, left_out, looks, new_figure, shown, wrapped
 from ablate.report.words import fixed, interval_text, stratum_group, stratum_label
@@ -33,6 +35,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
                 [Pair(m.variant, _panel(m.stratum), m.normal, m.defect, m.gap) for m in data],
                 looks(variants, results.baseline),
                 paper_of(results.venue),
+                names(results),
                 word="gap",
                 axis="token distance (1 − cosine):  hollow = normal tokens,  filled = defect tokens",
             ),
@@ -49,6 +52,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
                 [Pair(c.variant, c.place, c.columns, c.rows, c.difference) for c in filled],
                 looks(variants, results.baseline),
                 paper_of(results.venue),
+                names(results),
                 word="rows − columns",
                 axis="share filled in:  hollow = cut columns,  filled = cut rows",
             ),
@@ -72,7 +76,13 @@ class Pair:
 
 
 def draw_pairs(
-    data: Sequence[Pair], look: Mapping[str, Look], paper: Paper = PLAIN, *, word: str, axis: str
+    data: Sequence[Pair],
+    look: Mapping[str, Look],
+    paper: Paper = PLAIN,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    *,
+    word: str,
+    axis: str,
 ) -> Figure:
     """Two points per variant and panel; the bar between them is the difference, which ``word`` names."""
     strata = list(dict.fromkeys(m.panel for m in data))
@@ -80,8 +90,8 @@ def draw_pairs(
     n_columns = min(3 if paper.page > 6 else 2, len(strata))
     n_rows = math.ceil(len(strata) / n_columns)
     width = paper.width({1: 4.2, 2: 5.6}.get(n_columns, paper.page))
-    names = [wrapped(v, 26) for v in variants]
-    row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in names))
+    rows = [wrapped(labels.get(v, v), 26) for v in variants]
+    row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in rows))
     figure = new_figure(width, 0.55 + n_rows * (0.35 + row * len(variants)))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(strata) :]:
@@ -107,7 +117,7 @@ def draw_pairs(
                 ha="right", va="bottom", size=5.2, color="#333333",
             )  # fmt: skip
         ax.set_title(stratum, loc="left")
-        ax.set_yticks(range(len(variants)), names)
+        ax.set_yticks(range(len(variants)), rows)
         ax.set_ylim(len(variants) - 0.5, -0.75)
         ax.tick_params(axis="y", length=0)
         ax.tick_params(axis="x", labelbottom=k + n_columns >= len(strata))

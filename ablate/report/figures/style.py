@@ -29,10 +29,12 @@ BLUE, VERMILION = "#0072B2", "#D55E00"
 COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
 MARKERS = ("s", "^", "D", "v", "P", "X", "*", "p")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
+_MATH = r"\\\$|\$[^$]+\$|\$(?![^$]+\$)"
+"""An escaped dollar sign, mathematics, or a lone dollar sign."""
 _BREAKS = (
-    re.compile(r"[^,; ]*[,; ]+|[^,; ]+"),
-    re.compile(r"[^=]*=|[^=]+"),
-    re.compile(r"(?:[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|[^-_./:])+[-_./:]*|[-_./:]+"),
+    re.compile(rf"(?:{_MATH}|[^,; $])*[,; ]+|(?:{_MATH}|[^,; $])+"),
+    re.compile(rf"(?:{_MATH}|[^=$])*=|(?:{_MATH}|[^=$])+"),
+    re.compile(rf"(?:{_MATH}|[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|[^-_./:$])+[-_./:]*|[-_./:]+"),
 )
 """Where names may be broken, the best place first."""
 STYLE: Any = {
@@ -98,7 +100,7 @@ def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
 
 def wrapped(name: str, characters: int) -> str:
     """A long name on several lines: broken behind commas and spaces where that suffices, else behind other
-    punctuation; never inside a number."""
+    punctuation; never inside a number or mathematics."""
     lines = [""]
     for part in _parts(name, characters, _BREAKS):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > characters:
