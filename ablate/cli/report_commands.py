@@ -66,7 +66,7 @@ def report(
     from ablate.report.numbers import style_of
 
     style = style_of(decimals, percent, metrics, layout, venue)
-    named = list(studies or [None])
+    named: list[str | None] = [*studies] if studies else [None]
     for study in named:
         if joined := joined_study(study, results, storage):
             from ablate.running.cluster import fetch_results

@@ -22,6 +22,7 @@ from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.quoted import read_quoted
 from ablate.evidence.results import Results, RunState
+from ablate.evidence.searched import Searched, read_searched
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect, frame_changed
 from ablate.running.recorded import StoredPlan, load_plan
@@ -122,6 +123,7 @@ def gather(study_dir: Path) -> Results:
         encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
         provenance=kept.provenance if kept else _provenance(workspace, runs),
         images=kept.image_variances if kept else {},
+        searched=_searched(workspace, spec, frame, layout.variants, baseline),
         quoted=read_quoted(study_dir),
         nan_reasons=kept.nan_reasons if kept else _nan_reasons(workspace, frame),
         origins=origins,
@@ -365,6 +367,22 @@ def _sealed(workspace: Workspace, warnings: list[str]) -> Sealed:
                 f"Declared otherwise after the first runs: {', '.join(changed)} (see claims.jsonl)."
             )
     return sealed
+
+
+def _searched(
+    workspace: Workspace,
+    spec: StudySpec | None,
+    frame: pd.DataFrame,
+    variants: tuple[str, ...],
+    baseline: str,
+) -> Searched | None:
+    if spec is None or spec.search is None:
+        return None
+    rows = {row.variant: row for row in spec.rows()}
+    winner = next((v for v in variants if v not in rows), "")
+    config = spec.config(rows[baseline].overrides if baseline in rows else {})
+    own = unnest(dump_config(config), ModelConfig)
+    return read_searched(workspace.search_frame, spec.search, frame, own, baseline, winner)
 
 
 def opening_comment(text: str) -> tuple[str, ...]:

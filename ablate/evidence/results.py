@@ -17,6 +17,7 @@ import pandas as pd
 
 from ablate.evidence.images import ImageVariance, Place
 from ablate.evidence.quoted import QuotedRow
+from ablate.evidence.searched import Searched
 from ablate.running.manifest import damage
 from ablate.study.claims import Claim
 
@@ -101,6 +102,8 @@ class Results:
     behind."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """By run key: its study's folder, where that is not ``folder`` (several studies side by side)."""
+    searched: Searched | None = None
+    """Of a search: what it tried, and how optimistic selecting made it."""
     quoted: tuple[QuotedRow, ...] = ()
     """Rows from elsewhere: shown, never compared."""
     nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from ablate.evidence.differences import Difference, Verdict
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.judgement import ClaimVerdict, JudgedClaim, Judgement
 from ablate.evidence.results import Results
-from ablate.report.tables.notes import calibration_note, encoder_note
+from ablate.report.tables.notes import calibration_note, encoder_note, search_note
 from ablate.report.words import (
     claim_text,
     count_text,
@@ -192,6 +192,8 @@ def caveats(judgement: Judgement) -> list[str]:
             )
     if results.claims and not results.seal:
         found.append("The claims were not sealed before the first run.")
+    if note := search_note(results):
+        found.append(note)
     if note := calibration_note(judgement):
         found.append(note)
     if note := encoder_note(results.encoder):

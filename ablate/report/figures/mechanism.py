@@ -123,6 +123,8 @@ def draw_pairs(
         ax.tick_params(axis="x", labelbottom=k + n_columns >= len(strata))
         ax.grid(axis="x")
     ends = [x for m in data for x in (m.hollow.mean, m.filled.mean)]
+    # Two seeds' intervals can be wider than everything else; they may leave the panel.
+    ends += [x for m in data for e in (m.hollow, m.filled) if e.n > 2 for x in (e.low, e.high)]
     pad = 0.12 * (max(ends) - min(ends) or 1)
     grid.flat[0].set_xlim(min(ends) - pad, max(ends) + pad)
     figure.supxlabel(axis, size=8)
