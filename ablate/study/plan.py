@@ -26,6 +26,8 @@ RESULT_SCHEMA = 3
 
 # The weights' fingerprint says what these only point at.
 _NOT_OF_THE_ENCODER = ("pretrained", "weights", "seed")
+# In the keys of runs that ask for it alone: all others keep the keys they had before there was one.
+_OF_A_PLATEAU = ("until", "plateau_window", "plateau_gain")
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,9 @@ def configuration_key(
     del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
     for name in _NOT_OF_THE_ENCODER:
         del model["encoder"][name]
+    if config.train.until == "iterations":
+        for name in _OF_A_PLATEAU:
+            del model["train"][name]
     content = {
         "schema": RESULT_SCHEMA,
         "model": model,
