@@ -27,6 +27,8 @@ RESULT_SCHEMA = 3
 
 # The weights' fingerprint says what these only point at.
 _NOT_OF_THE_ENCODER = ("pretrained", "weights", "seed")
+# In the keys of runs that ask for it alone: all others keep the keys they had before there was one.
+_OF_A_PLATEAU = ("until", "plateau_window", "plateau_gain")
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,9 @@ def _model_text(config: ModelConfig) -> str:
     del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
     for name in _NOT_OF_THE_ENCODER:
         del model["encoder"][name]
+    if config.train.until == "iterations":
+        for name in _OF_A_PLATEAU:
+            del model["train"][name]
     return _compact(model)
 
 
