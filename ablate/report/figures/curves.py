@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.training_curves import CurvePanel, training_curves
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
-from ablate.report.figures.style import Drawing, Look, left_out, legend_columns, looks, new_figure, shown
+from ablate.report.figures.style import (
+    Drawing,
+    Look,
+    left_out,
+    legend_columns,
+    looks,
+    n_text,
+    new_figure,
+    shown,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +37,8 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             "training",
             "Training",
-            "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest run."
+            "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest "
+            f"run; {n_text([c.runs for p in panels for c in p.curves], 'run')} of a variant."
             f"{left_out(judgement)}",
             draw_curves(panels, looks(variants, results.baseline), paper_of(results.venue)),
         )

@@ -10,7 +10,6 @@ import numpy as np
 
 from ablate.evidence.figure_data import FactorLine, FactorLines, factor_lines
 from ablate.evidence.judgement import Judgement
-from ablate.evidence.results import Results
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     COLOURS,
@@ -19,11 +18,12 @@ from ablate.report.figures.style import (
     MARKERS,
     Drawing,
     legend_columns,
+    n_text,
     new_figure,
     set_limits,
     slug,
 )
-from ablate.report.words import level_text, metric_label, plural
+from ablate.report.words import level_text, metric_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,16 +35,16 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             f"factor_{slug(data.factor)}",
             f"{metric_label(data.metric)} over {data.factor}",
-            f"Paired difference to {data.baseline} (dashed). {_band(judgement.results)}",
+            f"Paired difference to {data.baseline} (dashed). {_band(data, judgement.results.coverage)}",
             draw_factor(data, paper_of(judgement.results.venue)),
         )
 
 
-def _band(results: Results) -> str:
-    if len(results.seeds) < 2:
+def _band(data: FactorLines, coverage: str) -> str:
+    counts = [p.estimate.n for line in data.lines for p in line.points if p.estimate.n]
+    if max(counts, default=0) < 2:
         return "One seed: no intervals."
-    seeds = plural(len(results.seeds), "seed")
-    return f"Bands and bars: {results.coverage} t-interval over {seeds}; dots: seeds."
+    return f"Bands and bars: {coverage} t-interval, {n_text(counts)}; dots: seeds."
 
 
 def draw_factor(data: FactorLines, paper: Paper = PLAIN) -> Figure:

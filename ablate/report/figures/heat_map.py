@@ -12,7 +12,7 @@ from ablate.evidence.figure_data import HeatMap, heat_maps
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import Estimate
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
-from ablate.report.figures.style import GREY, Drawing, new_figure, slug
+from ablate.report.figures.style import GREY, Drawing, n_text, new_figure, slug
 from ablate.report.words import DASH, fixed, interval_text, level_text, metric_label
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "_".join(["heatmap", *([slug(data.title)] if data.title else [])]),
             f"{data.row_factor} × {data.column_factor}" + (f" ({data.title})" if data.title else ""),
             f"Paired difference to {data.baseline} in {metric_label(data.metric)}, points, with "
-            f"{judgement.results.coverage} t-interval. Pale: the interval is wide for the difference. "
-            "Framed: differs after Holm over all variants.",
+            f"{judgement.results.coverage} t-interval, "
+            f"{n_text([d.n for d in data.differences.values() if d.n])}. "
+            "Pale: the interval is wide for the difference. Framed: differs after Holm over all variants.",
             draw_heat_map(data, paper_of(judgement.results.venue)),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -35,12 +36,17 @@ def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look], paper: P
     """Distance on normal (hollow) and defect (filled) tokens per stratum; the bar between is the gap."""
     strata = list(dict.fromkeys(m.stratum for m in data))
     variants = [v for v in look if any(m.variant == v for m in data)]
-    n_columns = min(3 if paper.page > 6 else 2, len(strata))
+    usual = Counter(m.gap.n for m in data).most_common(1)[0][0]
+    n_columns = min(3, len(strata))
     n_rows = math.ceil(len(strata) / n_columns)
     width = paper.width({1: 4.2, 2: 5.6}.get(n_columns, paper.page))
     names = [wrapped(v, 26) for v in variants]
-    row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in names))
-    figure = new_figure(width, 0.55 + n_rows * (0.35 + row * len(variants)))
+    row = max(0.25, 0.03 + 0.122 * max(name.count("\n") + 1 for name in names))
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    room = int((width - 0.062 * longest) / n_columns / 0.066)
+    titles = [wrapped(_title(stratum), room) for stratum in strata]
+    head = 0.23 + 0.12 * max(title.count("\n") + 1 for title in titles)
+    figure = new_figure(width, 0.55 + n_rows * (head + row * len(variants)))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(strata) :]:
         ax.remove()
@@ -58,16 +64,15 @@ def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look], paper: P
                     )
                 ax.plot([e.mean], [y], at.marker, mfc=fill, mec=at.colour, mew=0.9, zorder=3)
             interval = f" {interval_text(m.gap, 3)}" if m.gap.n > 1 else ""
+            fewer = f", n {m.gap.n}" if m.gap.n != usual else ""
             ax.annotate(
-                f"gap {fixed(m.gap.mean, 3)}{interval}, n {m.gap.n}", (1, y), (-1, 3.5),
+                f"{fixed(m.gap.mean, 3)}{interval}{fewer}", (1, y), (-1, 3.2),
                 xycoords=("axes fraction", "data"), textcoords="offset points",
                 ha="right", va="bottom", size=5.2, color="#333333",
             )  # fmt: skip
-        label, group = stratum_label(stratum), stratum_group(stratum)
-        plain = not group or group in label
-        ax.set_title(label if plain else f"{group}: {label}", loc="left")
+        ax.set_title(titles[k], loc="left")
         ax.set_yticks(range(len(variants)), names)
-        ax.set_ylim(len(variants) - 0.5, -0.75)
+        ax.set_ylim(len(variants) - 0.5, -0.85)
         ax.tick_params(axis="y", length=0)
         ax.tick_params(axis="x", labelbottom=k + n_columns >= len(strata))
         ax.grid(axis="x")
@@ -75,6 +80,16 @@ def draw_mechanism(data: Sequence[Mechanism], look: Mapping[str, Look], paper: P
     pad = 0.12 * (max(ends) - min(ends) or 1)
     grid.flat[0].set_xlim(min(ends) - pad, max(ends) + pad)
     figure.supxlabel(
-        "token distance (1 − cosine):  hollow = normal tokens,  filled = defect tokens", size=8
+        wrapped(
+            "token distance (1 − cosine): hollow = normal tokens, filled = defect tokens; "
+            f"number: the gap between them, n = {usual}",
+            int(width / 0.06),
+        ),
+        size=8,
     )
     return figure
+
+
+def _title(stratum: str) -> str:
+    label, group = stratum_label(stratum), stratum_group(stratum)
+    return label if not group or group in label else f"{group}: {label}"

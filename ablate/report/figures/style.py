@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
 from ablate.report.figures.paper import PLAIN
-from ablate.report.words import plural
+from ablate.report.words import count_text, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,6 +148,11 @@ def left_out(judgement: Judgement, most: int = MAX_VARIANTS) -> str:
     if not rest:
         return ""
     return f" Not drawn: {plural(rest, 'further variant')}, less informative by claims, p and size."
+
+
+def n_text(counts: Sequence[int], word: str = "seed") -> str:
+    """``n = 5 seeds``, ``n = 3–5 seeds``: what every figure says of its estimates."""
+    return f"n = {count_text(counts)} {word}{'' if max(counts, default=0) == 1 else 's'}"
 
 
 def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
