@@ -58,10 +58,10 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look], paper: P
             every = max(1, len(curve.mean) // 7)
             start = (i * every // max(len(curves), 1)) % every
             # Thinner towards the top, so that lines which coincide all stay visible.
-            width = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
+            thickness = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
             (line,) = ax.plot(
                 curve.iteration, curve.mean, color=at.colour, ls=at.line, marker=at.marker, ms=3.2,
-                markevery=(start, every), lw=width, label=curve.variant,
+                markevery=(start, every), lw=thickness, label=curve.variant,
             )  # fmt: skip
             drawn.setdefault(curve.variant, line)
             if curve.runs > 1:

@@ -156,9 +156,10 @@ def n_text(counts: Sequence[int], word: str = "seed") -> str:
 
 
 def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
-    """Limits that show all seeds, and of the intervals as much as does not dwarf them.
+    """Limits that show all seeds, and all of the intervals unless they dwarf them.
 
-    At two seeds an interval is some twenty times as long as the seeds are apart.
+    At two seeds an interval is some twenty times as long as the seeds are apart: it is then cut at one and
+    a half times the seeds' range. Not where that would save less than half of the axis.
     """
     known = [p for p in points if math.isfinite(p)]
     if not known:
@@ -166,8 +167,9 @@ def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: S
     low, high = min(known), max(known)
     span = max(high - low, 0.2)
     ends = [x for e in estimates for x in (e.low, e.high) if math.isfinite(x)]
-    low = max(min([low, *ends]), low - 1.5 * span)
-    high = min(max([high, *ends]), high + 1.5 * span)
+    whole = min([low, *ends]), max([high, *ends])
+    cut = max(whole[0], low - 1.5 * span), min(whole[1], high + 1.5 * span)
+    low, high = whole if whole[1] - whole[0] <= 2 * (cut[1] - cut[0]) else cut
     pad = 0.06 * (high - low or 1)
     setter(low - pad, high + pad)
 
