@@ -32,7 +32,7 @@ from ablate.study.levels import check_label, read_factors
 from ablate.study.located import Located, Mark
 from ablate.study.methods import check_read
 from ablate.study.problems import Problems
-from ablate.study.row_data import RowSettings, check_varying, of_model
+from ablate.study.row_data import RowSettings, check_no_data, check_varying, of_model
 from ablate.study.rows import Row, count_rows, labels_of, rows_of
 from ablate.study.searching import read_search
 from ablate.study.seeds import most_seeds
@@ -250,9 +250,7 @@ class _Reader:
                 )
             preset = None
         values = unnest(PRESETS[preset].values, ModelConfig) if preset else {}
-        for key, mark in rest.keys.items():
-            if key.partition(".")[0] == "data" and key in rest.value:
-                mark.fail(f"unknown key '{key}' in base", hint="what every row reads goes under data:")
+        check_no_data(rest)
         sets = given_settings(rest, ModelConfig, "base", self.problems)
         return _BaseParts(preset, {**values, **checked_settings(sets, ModelConfig, self.problems)}, sets)
 

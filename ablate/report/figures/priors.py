@@ -16,6 +16,9 @@ import torch
 from ablate.report.figures.paper import PLAIN
 from ablate.report.figures.style import BLUE, COLOURS, GREY, LINES, VERMILION, style
 from model.config import BiasConfig, Schedule, Shape, TailConfig, TokenDropoutConfig
+from model.data.config import PseudoConfig, StripesConfig
+from model.data.pseudo import drawn
+from model.data.stripes.domains import DOMAINS, draw
 from model.priors.bias import bias_mask
 from model.priors.schedule import value_at
 from model.priors.tail import structure, tail_mask
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PICTURED = "5"
+"""Which draw of the pseudo-defects is shown: a name as an image's contents give it."""
 GRID = (28, 28)
 """Of the paper's 392 px inputs."""
 RATE = 0.2
@@ -69,6 +74,12 @@ COMBINATIONS: Options = {
     "intersect": {"combine": "intersect", "alpha": 0.5},
     "union": {"combine": "union", "alpha": 0.5},
     "line alone": {"structure": "line", "alpha": 1.0},
+}
+DRAWN: Options = {
+    "horizontal": {"kind": "horizontal"},
+    "half as strong": {"kind": "horizontal", "strength": 0.5},
+    "vertical (control)": {"kind": "vertical"},
+    "blob (control)": {"kind": "blob"},
 }
 TAIL_SHARE = 0.06
 LAMBDA = 0.8
@@ -184,6 +195,16 @@ def attention_shares(lam: float = LAMBDA) -> dict[str, np.ndarray]:
     return found
 
 
+def pseudo_defects(size: int = 224) -> dict[str, np.ndarray]:
+    """A training image of domain C [size, size] in [0, 1], and its copy by kind of pseudo-defect."""
+    surface = draw(DOMAINS["domain_c"], StripesConfig(size=size), 0, 0, None).pixels / 255
+    copies = {"none": surface}
+    for name, values in DRAWN.items():
+        change = drawn(PseudoConfig(**values), (size, size), PICTURED, 0)
+        copies[name] = np.clip(surface + change, 0, 1)
+    return copies
+
+
 def _panels(count: int, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
@@ -221,6 +242,16 @@ def draw_fills() -> Figure:
     figure, axes = _panels(len(pictures), 3.5, rows=2)
     for panel, (name, picture) in zip(axes, pictures.items(), strict=True):
         panel.imshow(picture, interpolation="nearest")
+        _grid(panel, name)
+    return figure
+
+
+def draw_pseudo_defects() -> Figure:
+    """``data.pseudo``: a training image and its copies."""
+    copies = pseudo_defects()
+    figure, axes = _panels(len(copies), 1.75)
+    for panel, (name, pixels) in zip(axes, copies.items(), strict=True):
+        panel.imshow(pixels, cmap="gray", vmin=0.3, vmax=0.8, interpolation="bilinear")
         _grid(panel, name)
     return figure
 
@@ -292,6 +323,7 @@ def draw_schedules() -> Figure:
 DRAWINGS: Mapping[str, Callable[[], Figure]] = {
     "prior_a_masks": draw_token_masks,
     "prior_a_fills": draw_fills,
+    "pseudo_defects": draw_pseudo_defects,
     "prior_a2_schedules": draw_schedules,
     "prior_b_tails": draw_tails,
     "prior_b_structures": draw_structures,
@@ -304,9 +336,9 @@ def draw_priors(folder: Path) -> list[Path]:
     """Write every figure as PNG; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, draw in DRAWINGS.items():
+    for name, drawing in DRAWINGS.items():
         path = folder / f"{name}.png"
         with style():
-            draw().savefig(path)
+            drawing().savefig(path)
         paths.append(path)
     return paths

@@ -24,6 +24,7 @@ from ablate.report.figures.priors import (
     attention_weights,
     draw_priors,
     filled_tokens,
+    pseudo_defects,
     streaky_distances,
     tail_masks,
     token_masks,
@@ -43,6 +44,16 @@ def test_masks_have_the_shape_that_their_names_promise():
         for name, mask in masks.items()
     }
     assert runs["segment, horizontal"] > 2 * runs["segment, vertical"]
+
+
+def test_pseudo_defects_run_as_their_names_say():
+    copies = pseudo_defects(size=64)
+    extent = {}
+    for name in copies:
+        rows, columns = np.nonzero(np.abs(copies[name] - copies["none"]) > 0.03)
+        extent[name] = len(set(columns)) / max(len(set(rows)), 1)
+    assert extent["horizontal"] > 2 and extent["vertical (control)"] < 0.5
+    assert extent["none"] == 0 and 0.5 < extent["blob (control)"] < 2
 
 
 def test_tails_hold_q_of_the_tokens_and_follow_the_direction():
@@ -126,8 +137,8 @@ def test_values_lose_what_weights_give_to_others():
 def test_pictures_are_written(tmp_path: Path):
     paths = draw_priors(tmp_path)
     assert [path.name for path in paths] == [
-        "prior_a_masks.png", "prior_a_fills.png", "prior_a2_schedules.png", "prior_b_tails.png",
-        "prior_b_structures.png", "prior_c_attention.png", "prior_c_forms.png",
+        "prior_a_masks.png", "prior_a_fills.png", "pseudo_defects.png", "prior_a2_schedules.png",
+        "prior_b_tails.png", "prior_b_structures.png", "prior_c_attention.png", "prior_c_forms.png",
     ]  # fmt: skip
     for path in paths:
         assert np.asarray(Image.open(path).convert("L")).std() > 5
