@@ -1,12 +1,12 @@
 """The queue in PostgreSQL, for several machines.
 
-One table of ours holds the leases; Optuna only optimises, whatever starts workers only starts them. Invariants:
+One table of ours holds the leases; Optuna only optimises, SLURM only starts workers. Invariants:
 
 1. A run is taken by one ``UPDATE`` of the first free row (``FOR UPDATE SKIP LOCKED``), which raises the
    row's *token*. Every later statement about the run names the token, so who has been overtaken changes
    nothing: 0 rows means fenced.
-2. A lease ends by the *server's* clock alone. It is renewed from a thread of its own. Expiry has grace after
-   a start of the server, when nobody could renew.
+2. A lease ends by the *server's* clock alone. It is renewed from a thread of its own. Expiry has grace
+   after a start of the server, when nobody could renew.
 3. An attempt works in ``.attempts/<key>.<token>``, so a stopped worker that continues writes nowhere that
    its successor reads; it starts from a copy of the newest checkpoint before it.
 4. Commit: in a shared folder, one rename to ``runs/<key>`` (the first wins; the manifest says whose it
