@@ -22,6 +22,7 @@ from model.config import (
     TailConfig,
     ThresholdConfig,
     TokenDropoutConfig,
+    TrainConfig,
     knobs_of,
     sections_of,
 )
@@ -49,6 +50,7 @@ def canonical(config: ModelConfig) -> ModelConfig:
         token_dropout=_token_dropout(config.token_dropout, config.train.iterations),
         tail=_tail(config.tail),
         bias=_bias(config.bias, config.decoder.depth),
+        train=_train(config.train),
     )
 
 
@@ -115,6 +117,14 @@ def _decoder(config: DecoderConfig) -> DecoderConfig:
         config = replace(config, attention_eps=default.attention_eps)
     if not config.neighbour_mask:
         config = replace(config, neighbour_mask_form=default.neighbour_mask_form)
+    return config
+
+
+def _train(config: TrainConfig) -> TrainConfig:
+    """Where nothing looks for a plateau, it has no definition."""
+    default = TrainConfig()
+    if config.until == "iterations":
+        config = replace(config, plateau_window=default.plateau_window, plateau_gain=default.plateau_gain)
     return config
 
 

@@ -215,8 +215,16 @@ class TrainConfig:
     """StableAdamW's clip on the update's RMS."""
     grad_clip: Annotated[float, Field(gt=0)] = 0.1
     """Clip on the gradient's norm."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Autocast type of the decoder's matrix products."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Autocast type of the decoder's matrix products; auto = bfloat16 on hardware that has it, else
+    float32, so for studies that run on one kind of machine."""
+    until: Literal["iterations", "plateau"] = "iterations"
+    """Train for all iterations, or stop where the loss has levelled off. Schedules still run over
+    ``iterations``, so what stops early never sees their end: a thing to study, not a shortcut."""
+    plateau_window: Positive = 500
+    """Steps whose mean loss is compared with that of as many steps before (until: plateau)."""
+    plateau_gain: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Least share by which it must have fallen for training to go on (until: plateau)."""
     deterministic: bool = True
     """Ask torch for deterministic kernels where it has them."""
     checkpoint_every: Annotated[int, Field(ge=0)] = 500

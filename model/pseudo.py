@@ -43,7 +43,7 @@ class PseudoDefects:
 
         Parameters
         ----------
-        clean: group means [b, G, T, C] of the images, on the CPU; left as they are.
+        clean: group means [b, G, T, C] of the images, on any device; left as they are.
         rows: [b] their rows among the clean features.
         """
         draw = generator(seed, "pseudo-defects", iteration)
@@ -53,5 +53,6 @@ class PseudoDefects:
             return clean
         number = (uniform[1] * self.config.copies).long().clamp_max(self.config.copies - 1)
         seen = clean.clone()
-        seen[chosen] = self.copies[(self.first[rows] + number)[chosen]]
+        drawn = self.copies[(self.first[rows] + number)[chosen]]
+        seen[chosen.to(clean.device)] = drawn.to(clean.device)
         return seen

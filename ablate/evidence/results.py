@@ -17,6 +17,7 @@ import pandas as pd
 
 from ablate.evidence.images import ImageVariance, Place
 from ablate.evidence.quoted import QuotedRow
+from ablate.evidence.searched import Searched
 from ablate.running.manifest import damage
 from ablate.study.claims import Claim
 
@@ -59,6 +60,10 @@ class Results:
     """Per named variant: what it changes."""
     levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per variant: the levels of the factors it stands for."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Variant to what readers see it called, as the study file writes it; only those with a label."""
+    level_labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    """Factor to level to what readers see it called; only those with a label."""
     same_as: Mapping[str, str] = field(default_factory=dict)
     """Variants that are another one's configuration under a second name, and that other one."""
     components: Mapping[str, str] = field(default_factory=dict)
@@ -97,6 +102,8 @@ class Results:
     behind."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """By run key: its study's folder, where that is not ``folder`` (several studies side by side)."""
+    searched: Searched | None = None
+    """Of a search: what it tried, and how optimistic selecting made it."""
     quoted: tuple[QuotedRow, ...] = ()
     """Rows from elsewhere: shown, never compared."""
     nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import Any
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
 from ablate.report.latex import latex_escape
-from ablate.report.tables.notes import SELECTION_WARNING
+from ablate.report.tables.notes import SELECTION_WARNING, search_note
 from ablate.report.words import (
     count_text,
     duration_text,
@@ -132,6 +132,8 @@ def _protocol(judgement: Judgement) -> list[str]:
         found.append(f"{plural(failed, 'run')} failed.")
     if left := sum(run.state not in ("done", "failed") for run in results.runs):
         found.append(f"{plural(left, 'run')} had not finished.")
+    if note := search_note(results):
+        found.append(note)
     found.append(f"Primary metric: {metric_label(results.primary)}.")
     return found
 

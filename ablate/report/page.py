@@ -33,7 +33,7 @@ from ablate.report.table import Table
 from ablate.report.tables.every import all_tables
 from ablate.report.tables.notes import SELECTION_WARNING, common_notes
 from ablate.report.tables.summary import summary_table
-from ablate.report.words import duration_text, metric_label, verdict_text
+from ablate.report.words import duration_text, metric_label, variant_label, verdict_text
 from model.files import storage_errors, write_bytes
 
 PAGE = "report.html"
@@ -71,6 +71,7 @@ def render(
         methods=methods_text(judgement),
         logs=inside.log_ends(results),
         label=metric_label(results.primary),
+        baseline=variant_label(results, results.baseline),
         claims=claim_findings(judgement),
         findings=headline(judgement),
         repeated=set(common_notes(results)) - {SELECTION_WARNING},
@@ -111,7 +112,7 @@ def _troubled(results: Results) -> list[tuple[str, str, str, str, str]]:
     order = {"failed": 0, "lost": 1, "interrupted": 2, "running": 3, "waiting": 4}
     lines = sorted(grouped.items(), key=lambda item: order.get(item[0][0], 5))
     return [
-        (state, variant, category, ", ".join(map(str, sorted(set(seeds)))), reason)
+        (state, variant_label(results, variant), category, ", ".join(map(str, sorted(set(seeds)))), reason)
         for (state, variant, category, reason), seeds in lines
     ]
 
@@ -175,7 +176,8 @@ def write_report(judgement: Judgement, style: Style = USUAL) -> Path:
     tables = all_tables(judgement, style)
     pictures = draw(judgement)
     kept = kept_images(judgement.results)
-    page = render(judgement, tables, pictures, gallery_tiles(kept) if kept else None, style)
+    shown = gallery_tiles(kept, judgement.results) if kept else None
+    page = render(judgement, tables, pictures, shown, style)
     folder = judgement.results.folder / "report"
     before = _manifest(folder)
     made: list[str] = []

@@ -38,6 +38,7 @@ from model.code_identity import combined
 from model.data.dataset import Dataset, load_dataset
 from model.data.samples import Sample
 from model.detector import fit_detector
+from model.device import precision_on
 from model.encoders.build import describe, weights_fingerprint
 from model.errors import DataError, StorageError
 from model.features import encoder_id
@@ -128,6 +129,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         "modules": modules,
         "data_contents": dataset.fingerprint_of(run.categories),
         "device": str(device),
+        "precision": precision_on(run.config.train.precision, device),
         "timings": {name: round(value, 3) for name, value in times.items()},
     }
     write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))

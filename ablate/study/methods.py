@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ablate.study.checking import Set
 from ablate.study.located import Mark
-from ablate.study.spec import Row
+from ablate.study.rows import Row
 from model.baselines import METHODS
 from model.config import sections_of
 

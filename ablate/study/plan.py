@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.study.code import run_codes
-from ablate.study.spec import Row, StudySpec, categories_checked
+from ablate.study.rows import Row
+from ablate.study.spec import StudySpec, categories_checked
 from model.canonical import canonical, canonical_data
 from model.config import EncoderConfig, ModelConfig, dump_config
 from model.data.config import DataConfig, PseudoConfig
@@ -26,6 +27,8 @@ RESULT_SCHEMA = 3
 
 # The weights' fingerprint says what these only point at.
 _NOT_OF_THE_ENCODER = ("pretrained", "weights", "seed")
+# In the keys of runs that ask for it alone: all others keep the keys they had before there was one.
+_OF_A_PLATEAU = ("until", "plateau_window", "plateau_gain")
 
 
 @dataclass(frozen=True)
@@ -259,6 +262,9 @@ def _model_text(config: ModelConfig) -> str:
     del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
     for name in _NOT_OF_THE_ENCODER:
         del model["encoder"][name]
+    if config.train.until == "iterations":
+        for name in _OF_A_PLATEAU:
+            del model["train"][name]
     return _compact(model)
 
 

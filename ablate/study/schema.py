@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from ablate.study import settings as fields
 from ablate.study.row_data import VARYING, RowSettings
-from ablate.study.spec import Range, StudyFile
+from ablate.study.spec import LabelledLevel, Range, StudyFile
 from model.config import ModelConfig
 from model.priors.entries import PluginSections, prior_entries
 
@@ -30,12 +30,20 @@ _VALUES = {
     "row": {"$ref": "#/definitions/RowSettings"},
 }
 """Mappings of settings to one value each, written out once."""
+_FROM_ENVIRONMENT = {
+    "title": "taken from the environment",
+    "type": "string",
+    "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?\}",
+}
+_OR_EXPANDED = {"$ref": "#/definitions/FromEnvironment"}
+_BESIDE = ("description", "default", "title", "examples")
+"""Of a value, what is said about it."""
 
 
 def study_schema() -> dict[str, Any]:
     """The schema, as plain data ready for ``json.dump``."""
     plugged = {name: entry.config for name, entry in prior_entries().items()}
-    parts = (StudyFile, ModelConfig, Range, *plugged.values())
+    parts = (StudyFile, ModelConfig, Range, LabelledLevel, *plugged.values())
     _, generated = TypeAdapter.json_schemas(
         [(cls.__name__, "validation", TypeAdapter(cls)) for cls in parts],
         by_alias=True,
@@ -50,6 +58,8 @@ def study_schema() -> dict[str, Any]:
     for kind, pointer in _VALUES.items():
         name = pointer["$ref"].rpartition("/")[2]
         definitions[name] = {**_mapping(kinds[kind]), "type": ["object", "null"]}
+    definitions = {name: _expandable(part) for name, part in definitions.items()}
+    definitions["FromEnvironment"] = _FROM_ENVIRONMENT
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         **definitions.pop("StudyFile"),
@@ -65,14 +75,15 @@ def _kinds(definitions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Per kind of mapping (see :func:`~ablate.study.spec.of_settings`), its properties."""
     values = _settings(definitions)
     paths = fields.leaves(ModelConfig)
-    levels = {path: _list_of(values[path]) for path in paths}
+    choices = {path: _list_of(values[path]) for path in paths}
+    levels = {path: _list_of(_labelled(values[path])) for path in paths}
     bounds = {"$ref": "#/definitions/Range"}
     dimensions = {
-        path: {"anyOf": [bounds, levels[path]], "description": values[path]["description"]}
+        path: {"anyOf": [bounds, choices[path]], "description": values[path]["description"]}
         for path in paths
     }
     of_data = _of_data(definitions)
-    levels |= {path: _list_of(part) for path, part in of_data.items()}
+    levels |= {path: _list_of(_labelled(part)) for path, part in of_data.items()}
     row = {**values, **of_data, **_nested(of_data)}
     return {"values": values, "row": row, "levels": _tree(levels), "dimensions": _tree(dimensions)}
 
@@ -135,6 +146,15 @@ def _mapping(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": dict(properties)}
 
 
+def _labelled(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """A level: a value, or a value with its label."""
+    record = {
+        "allOf": [{"$ref": "#/definitions/LabelledLevel"}],
+        "properties": {"value": dict(setting)},
+    }
+    return {"anyOf": [dict(setting), record], "description": setting["description"]}
+
+
 def _list_of(setting: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "array",
@@ -177,3 +197,33 @@ def _draft7(schema: Any) -> Any:
     if isinstance(found.get("$ref"), str) and len(found) > 1:
         return {"allOf": [{"$ref": found.pop("$ref")}], **found}
     return found
+
+
+def _expandable(schema: Any, *, inside_any: bool = False) -> Any:
+    """A schema in which every value may be ``${NAME:-default}`` instead; keys stay as they are.
+
+    ``inside_any``: an alternative among others, beside which the expansion stands already.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    found = dict(schema)
+    for key in ("properties", "patternProperties"):
+        if key in found:
+            found[key] = {name: _expandable(part) for name, part in found[key].items()}
+    for key in ("items", "additionalProperties"):
+        if isinstance(found.get(key), list):
+            found[key] = [_expandable(part) for part in found[key]]
+        elif key in found:
+            found[key] = _expandable(found[key])
+    if "anyOf" in found:
+        found["anyOf"] = [_expandable(part, inside_any=True) for part in found["anyOf"]]
+        if not inside_any and _OR_EXPANDED not in found["anyOf"]:
+            found["anyOf"].append(_OR_EXPANDED)
+        return found
+    narrow = found.get("type") in ("number", "integer", "boolean") or bool(
+        {"enum", "const", "oneOf", "pattern"} & set(found)
+    )
+    if inside_any or not narrow:
+        return found
+    said = {key: found.pop(key) for key in _BESIDE if key in found}
+    return {"anyOf": [found, _OR_EXPANDED], **said}

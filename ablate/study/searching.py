@@ -7,6 +7,7 @@ from typing import Any
 
 from ablate.study.checking import build, check_value, given_settings, parse_value
 from ablate.study.located import Located, Mark
+from ablate.study.problems import Problems
 from ablate.study.settings import Leaf, leaves
 from ablate.study.spec import Choices, Range, SearchConfig, known_categories
 from ablate.study.text import shown
@@ -63,7 +64,13 @@ def _space(node: Located, mark: Mark) -> dict[str, Range | Choices]:
     given = given_settings(node, ModelConfig, "search.space")
     if not given:
         mark.fail("search.space names no setting")
-    return {path: _dimension(leaves(ModelConfig)[path], item.value) for path, item in given.items()}
+    problems = Problems()
+    space: dict[str, Range | Choices] = {}
+    for path, item in given.items():
+        with problems.noted():
+            space[path] = _dimension(leaves(ModelConfig)[path], item.value)
+    problems.raise_all()
+    return space
 
 
 def _dimension(leaf: Leaf, node: Located) -> Range | Choices:

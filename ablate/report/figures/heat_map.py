@@ -10,10 +10,12 @@ import numpy as np
 
 from ablate.evidence.figure_data import HeatMap, heat_maps
 from ablate.evidence.judgement import Judgement
+from ablate.evidence.results import Results
 from ablate.evidence.stats import Estimate
+from ablate.report.figures.lettering import level_name
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
-from ablate.report.figures.style import GREY, Drawing, new_figure, slug
-from ablate.report.words import DASH, fixed, interval_text, level_text, metric_label
+from ablate.report.figures.style import GREY, Drawing, n_text, new_figure, slug
+from ablate.report.words import DASH, fixed, interval_text, metric_label, variant_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,14 +23,17 @@ if TYPE_CHECKING:
 
 def drawings(judgement: Judgement) -> Iterator[Drawing]:
     """One map per named variant where exactly two factors are crossed."""
+    results = judgement.results
     for data in heat_maps(judgement):
+        title = variant_label(results, data.title)
         yield Drawing(
             "_".join(["heatmap", *([slug(data.title)] if data.title else [])]),
-            f"{data.row_factor} × {data.column_factor}" + (f" ({data.title})" if data.title else ""),
-            f"Paired difference to {data.baseline} in {metric_label(data.metric)}, points, with "
-            f"{judgement.results.coverage} t-interval. Pale: the interval is wide for the difference. "
-            "Framed: differs after Holm over all variants.",
-            draw_heat_map(data, paper_of(judgement.results.venue)),
+            f"{data.row_factor} × {data.column_factor}" + (f" ({title})" if title else ""),
+            f"Paired difference to {variant_label(results, data.baseline)} in {metric_label(data.metric)}, "
+            f"points, with {results.coverage} t-interval, "
+            f"{n_text([d.n for d in data.differences.values() if d.n])}. "
+            "Pale: the interval is wide for the difference. Framed: differs after Holm over all variants.",
+            draw_heat_map(data, paper_of(results.venue), results),
         )
 
 
@@ -40,7 +45,7 @@ def _certainty(estimate: Estimate) -> float:
     return float(np.clip(abs(estimate.mean) / half, 0.25, 1.0))
 
 
-def draw_heat_map(data: HeatMap, paper: Paper = PLAIN) -> Figure:
+def draw_heat_map(data: HeatMap, paper: Paper = PLAIN, results: Results | None = None) -> Figure:
     """Differences over two crossed factors, diverging and centred at zero."""
     from matplotlib.patches import Rectangle
 
@@ -78,8 +83,8 @@ def draw_heat_map(data: HeatMap, paper: Paper = PLAIN) -> Figure:
             )
             if real:
                 ax.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, ec="black", lw=0.9))
-    ax.set_xticks(range(n_columns), [level_text(x) for x in data.columns])
-    ax.set_yticks(range(n_rows), [level_text(x) for x in data.rows])
+    ax.set_xticks(range(n_columns), [level_name(results, data.column_factor, x) for x in data.columns])
+    ax.set_yticks(range(n_rows), [level_name(results, data.row_factor, x) for x in data.rows])
     ax.set_xlabel(data.column_factor)
     ax.set_ylabel(data.row_factor)
     ax.tick_params(length=0)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
 from ablate.report.figures.paper import PLAIN
-from ablate.report.words import plural
+from ablate.report.words import count_text, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,10 +29,12 @@ BLUE, VERMILION = "#0072B2", "#D55E00"
 COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
 MARKERS = ("s", "^", "D", "v", "P", "X", "*", "p")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
+_MATH = r"\\\$|\$[^$]+\$|\$(?![^$]+\$)"
+"""An escaped dollar sign, mathematics, or a lone dollar sign."""
 _BREAKS = (
-    re.compile(r"[^,; ]*[,; ]+|[^,; ]+"),
-    re.compile(r"[^=]*=|[^=]+"),
-    re.compile(r"(?:[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|[^-_./:])+[-_./:]*|[-_./:]+"),
+    re.compile(rf"(?:{_MATH}|[^,; $])*[,; ]+|(?:{_MATH}|[^,; $])+"),
+    re.compile(rf"(?:{_MATH}|[^=$])*=|(?:{_MATH}|[^=$])+"),
+    re.compile(rf"(?:{_MATH}|[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|[^-_./:$])+[-_./:]*|[-_./:]+"),
 )
 """Where names may be broken, the best place first."""
 STYLE: Any = {
@@ -98,7 +100,7 @@ def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
 
 def wrapped(name: str, characters: int) -> str:
     """A long name on several lines: broken behind commas and spaces where that suffices, else behind other
-    punctuation; never inside a number."""
+    punctuation; never inside a number or mathematics."""
     lines = [""]
     for part in _parts(name, characters, _BREAKS):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > characters:
@@ -150,10 +152,16 @@ def left_out(judgement: Judgement, most: int = MAX_VARIANTS) -> str:
     return f" Not drawn: {plural(rest, 'further variant')}, less informative by claims, p and size."
 
 
-def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
-    """Limits that show all seeds, and of the intervals as much as does not dwarf them.
+def n_text(counts: Sequence[int], word: str = "seed") -> str:
+    """``n = 5 seeds``, ``n = 3–5 seeds``: what every figure says of its estimates."""
+    return f"n = {count_text(counts)} {word}{'' if max(counts, default=0) == 1 else 's'}"
 
-    At two seeds an interval is some twenty times as long as the seeds are apart.
+
+def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
+    """Limits that show all seeds, and all of the intervals unless they dwarf them.
+
+    At two seeds an interval is some twenty times as long as the seeds are apart: it is then cut at one and
+    a half times the seeds' range. Not where that would save less than half of the axis.
     """
     known = [p for p in points if math.isfinite(p)]
     if not known:
@@ -161,8 +169,9 @@ def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: S
     low, high = min(known), max(known)
     span = max(high - low, 0.2)
     ends = [x for e in estimates for x in (e.low, e.high) if math.isfinite(x)]
-    low = max(min([low, *ends]), low - 1.5 * span)
-    high = min(max([high, *ends]), high + 1.5 * span)
+    whole = min([low, *ends]), max([high, *ends])
+    cut = max(whole[0], low - 1.5 * span), min(whole[1], high + 1.5 * span)
+    low, high = whole if whole[1] - whole[0] <= 2 * (cut[1] - cut[0]) else cut
     pad = 0.06 * (high - low or 1)
     setter(low - pad, high + pad)
 

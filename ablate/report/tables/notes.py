@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.quoted import QuotedRow
 from ablate.evidence.results import Results
-from ablate.report.words import fixed, metric_label, percent_text
+from ablate.report.words import fixed, metric_label, percent_text, plural
 
 SELECTION_WARNING = (
     "Warning: this study selected on what it reports (data.selection: none), so its numbers are optimistic."
@@ -19,12 +20,31 @@ def common_notes(results: Results) -> tuple[str, ...]:
     notes = [f"Split: {results.split}."]
     if results.selects_on_report:
         notes.append(SELECTION_WARNING)
+    notes.append(search_note(results))
     if results.encoder:
         notes.append(f"Encoder: {results.encoder}.")
     notes.append(seal_note(results))
     if note := encoder_note(results.encoder):
         notes.append(note)
     return tuple(note for note in notes if note)
+
+
+def search_note(results: Results) -> str:
+    """How many configurations were tried, and how optimistic that made the winner; empty without a
+    search."""
+    found = results.searched
+    if found is None:
+        return ""
+    text = f"{found.winner or 'The winner'} is the best of {plural(found.tried, 'configuration')}"
+    text += f" ({found.failed} failed)" if found.failed else ""
+    text += f", judged on {plural(found.seeds, 'seed')} by {metric_label(found.objective)}; "
+    text += f"{results.baseline} is one configuration that was not searched for."
+    if math.isfinite(found.optimism):
+        text += (
+            f" Its lead where it was selected: {fixed(found.promised, signed=True)} points; on fresh seeds "
+            f"and what is reported: {fixed(found.kept, signed=True)}; optimism {fixed(found.optimism)}."
+        )
+    return text
 
 
 def seal_note(results: Results) -> str:

@@ -26,7 +26,7 @@ from ablate.cli.printing import print_study
 from ablate.study.reading import parse_spec
 from ablate.study.spec import StudySpec
 from model.config import EncoderConfig
-from model.errors import ConfigError, StorageError
+from model.errors import ConfigError
 from tests.ablate.report_inputs import write_study
 from tests.model.data import layouts
 
@@ -157,7 +157,7 @@ def test_init_then_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert outcome("show", path) == 0
     shown = capsys.readouterr().out
     assert "q-0.05-cosine" in shown
-    assert "tail.q over training:" in shown
+    assert "tail.q over training, 0.0" in shown
     assert outcome("init", "fresh", "--out", path) == 2
     assert "exists already (--force replaces it)" in capsys.readouterr().err
 
@@ -304,18 +304,6 @@ def test_times(text: str | None, seconds: float | None) -> None:
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match="--timeout: cannot read"):
         options.seconds(text)
-
-
-def test_studies_are_found_by_name_folder_or_spec(study: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    (results / "tiny").mkdir(parents=True)
-    (results / "tiny" / "plan.json").write_text("{}")
-    for target in ("tiny", str(results / "tiny"), str(study)):
-        assert options.find_study(target, results) == results / "tiny"
-    with pytest.raises(StorageError, match=r"no study 'tinny' in .* \(did you mean 'tiny'\?\)"):
-        options.find_study("tinny", results)
-    with pytest.raises(StorageError, match=r"known: none yet"):
-        options.find_study("tiny", tmp_path / "elsewhere")
 
 
 def test_the_cache_is_the_users_unless_given(tmp_path: Path) -> None:

@@ -150,6 +150,9 @@ OTHER_VALUES: dict[str, Any] = {
     "score.threshold.quantile": {"score.threshold.quantile": 0.95},
     "score.threshold.holdout": {"score.threshold.quantile": 0.95, "score.threshold.holdout": 0.5},
     "train.amsgrad": {"train.amsgrad": False},
+    "train.until": {"train.until": "plateau"},
+    "train.plateau_window": {"train.until": "plateau", "train.plateau_window": 100},
+    "train.plateau_gain": {"train.until": "plateau", "train.plateau_gain": 0.05},
     "knn.metric": {"method": "knn", "knn.metric": "euclidean"},
     "knn.subsample": {"method": "knn", "knn.subsample": "random"},
     "knn.share": {"method": "knn", "knn.share": 0.2},
@@ -292,6 +295,7 @@ def test_one_category_is_one_run_in_either_setting() -> None:
 EQUIVALENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"token_dropout.rate": 0.5, "token_dropout.fill": "mean", "token_dropout.direction": "both"}, {}),
     ({"token_dropout.pattern": "segment", "token_dropout.rate": 0.0}, {}),
+    ({"train.plateau_window": 3, "train.plateau_gain": 0.5}, {}),
     (
         {"token_dropout.pattern": "token", "token_dropout.length": [1, 1]},
         {"token_dropout.pattern": "token"},

@@ -1,0 +1,98 @@
+"""What a search promised and what its winner kept: how optimistic selecting made it.
+
+The winner is the best of many on the images and seeds that selected it, so part of its lead is luck. The
+lead over the baseline where it was selected, minus the lead on fresh seeds and on what is reported, is the
+optimism; taking the baseline along removes what differs between the two halves of the test images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablate.evidence.stats import POINTS
+from ablate.study.spec import SearchConfig
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Of one search; leads in points."""
+
+    tried: int
+    """Configurations with an outcome."""
+    failed: int
+    seeds: int
+    """Seeds that each was judged on."""
+    objective: str
+    winner: str
+    promised: float
+    """Lead of the winner over the baseline where it was selected; NaN if the baseline was not tried."""
+    kept: float
+    """The same on fresh seeds and what is reported; NaN before they are there."""
+
+    @property
+    def optimism(self) -> float:
+        """What selecting had added."""
+        return self.promised - self.kept
+
+
+def read_searched(
+    table: Path,
+    search: SearchConfig,
+    frame: pd.DataFrame,
+    own: Mapping[str, Any],
+    baseline: str,
+    winner: str,
+) -> Searched | None:
+    """From ``search.csv`` and the frame of the final rows; None if the file is not there or is none of
+    ours.
+
+    Parameters
+    ----------
+    own: the baseline's settings as resolved; they tell whether the first trial is the baseline.
+    """
+    try:
+        trials = pd.read_csv(table)
+        done = trials[(trials["state"] == "complete") & trials["objective"].notna()]
+        failed = int((trials["state"] == "fail").sum())
+        finished = int((~trials["state"].isin(["running", "waiting"])).sum())
+    except (OSError, ValueError, KeyError):
+        return None
+    if done.empty:
+        return None
+    first = done.iloc[0]
+    tried = int(first["trial"]) == 0 and all(_same(first.get(path), own.get(path)) for path in search.space)
+    best = float(done["objective"].max())
+    return Searched(
+        tried=finished,
+        failed=failed,
+        seeds=len(search.seeds),
+        objective=search.objective,
+        winner=winner,
+        promised=POINTS * (best - float(first["objective"])) if tried else math.nan,
+        kept=_lead(frame, search, winner, baseline),
+    )
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    try:
+        return math.isclose(float(found), float(wanted), rel_tol=1e-9, abs_tol=1e-12)
+    except (TypeError, ValueError):
+        return str(found) == str(wanted)
+
+
+def _lead(frame: pd.DataFrame, search: SearchConfig, winner: str, baseline: str) -> float:
+    """Mean over the seeds that both have, of the objective on the search's categories (points)."""
+    rows = frame[(frame["metric"] == search.objective) & (frame["stratum"] == "all")]
+    if search.categories:
+        rows = rows[rows["category"].isin(list(search.categories))]
+    wide = rows.pivot_table(index=["seed", "category"], columns="variant", values="value")
+    if not {winner, baseline} <= set(wide.columns):
+        return math.nan
+    both = (wide[winner] - wide[baseline]).dropna()
+    return POINTS * float(both.groupby("seed").mean().mean()) if len(both) else math.nan
