@@ -148,8 +148,8 @@ class ByName:
     names: tuple[str, ...]
     """Variants that both studies have."""
     differences: Mapping[str, Difference]
-    """Name -> the second study's variant minus the first one's, one Holm family; none where their runs are the
-    same."""
+    """Name -> the second study's variant minus the first one's, one Holm family; none where both are the
+    same runs."""
 
 
 def by_name(first: Results, second: Results) -> ByName:
