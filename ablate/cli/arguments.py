@@ -34,6 +34,10 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override the spec, e.g. base.train.iterations=100."),
 ]
+Venue = Annotated[
+    str | None,
+    typer.Option(metavar="VENUE", help="Figures for its pages: cvpr2024.", show_default="the study file's"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny version of the study, through every part.")]
 MaxPlan = Annotated[

@@ -37,6 +37,7 @@ from ablate.cli.arguments import (
     Threads,
     Time,
     Timeout,
+    Venue,
     Workers,
     cache_dir,
     dashboard_command,
@@ -255,17 +256,7 @@ def logs(
 
 
 def report(
-    study: Study,
-    venue: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VENUE",
-            help="Make figures for its pages, e.g. cvpr2024.",
-            show_default="as the study file says",
-        ),
-    ] = None,
-    storage: Storage = None,
-    results: Results = Path("results"),
+    study: Study, venue: Venue = None, storage: Storage = None, results: Results = Path("results")
 ) -> None:
     """Remake tables, figures and the report from what has finished so far, on whatever machine."""
     from ablate.doors import make_report
