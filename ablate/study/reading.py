@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablate.study import spec as records
+from ablate.study.arms import arm_of
 from ablate.study.checking import (
     Set,
     build,
@@ -35,7 +36,7 @@ from ablate.study.located import Located, Mark, parse_yaml
 from ablate.study.methods import check_read
 from ablate.study.overrides import Replaced, applied, override
 from ablate.study.plugged import read_plugins
-from ablate.study.searching import read_search
+from ablate.study.searching import check_exclusive, read_search
 from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
 from ablate.study.smoke import smoke as smoked
@@ -109,7 +110,8 @@ def load_recorded(folder: Path, env: Mapping[str, str] = os.environ) -> StudySpe
         most_runs=sys.maxsize,
         beside=Path(invocation.folder) if invocation.folder else None,
     )
-    return replace(spec, invocation=invocation)
+    spec = replace(spec, invocation=invocation)
+    return arm_of(spec, invocation.arm) if invocation.arm else spec
 
 
 def _text_of(path: Path) -> str:
@@ -168,7 +170,7 @@ class _Reader:
 
     def read(self, path: Path, text: str, invocation: Invocation) -> StudySpec:
         self._check_keys()
-        self._check_exclusive()
+        arms = check_exclusive(self.root)
         study = self._study()
         data = self._data()
         preset, base, base_sets = self._base()
@@ -183,9 +185,13 @@ class _Reader:
         rows = [row.variant for row in all_rows]
         self._check_unique(rows)
         report = self._report(rows)
-        search = read_search(self.items["search"], self.root.keys["search"], seeds, data) if (
-            "search" in self.items
-        ) else None  # fmt: skip
+        most = most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None
+        search = None
+        if "search" in self.items:
+            mark = self.root.keys["search"]
+            search = read_search(
+                self.items["search"], mark, seeds, data, variants=list(variants), most=most
+            )
         return StudySpec(
             study=study,
             data=data,
@@ -194,14 +200,14 @@ class _Reader:
             variants=variants,
             factors=factors,
             seeds=seeds,
-            claims=self._claims(rows, data, report),
+            claims=self._claims(rows, data, report, arms),
             report=report,
             search=search,
             keep=self._section("keep"),
             path=path,
             text=text,
             invocation=invocation,
-            max_seeds=most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
+            max_seeds=most,
         )
 
     def _check_keys(self) -> None:
@@ -215,19 +221,6 @@ class _Reader:
         for key in required(StudyFile):
             if key not in self.items:
                 self.root.mark.fail(f"missing key '{key}'", hint=_as_hint(known[key]))
-
-    def _check_exclusive(self) -> None:
-        compared = [key for key in ("variants", "factors") if key in self.items]
-        if "search" in self.items and compared:
-            self.root.keys[compared[0]].fail(
-                f"'{compared[0]}' and 'search' exclude each other",
-                hint="a search compares its winner with the base; keep one of the two",
-            )
-        if "search" not in self.items and not compared:
-            self.root.mark.fail(
-                "nothing to compare: the study has neither variants, factors nor search",
-                hint="e.g. variants: {baseline: {}, top-q: {tail.q: 0.02}}",
-            )
 
     def _section(self, key: str) -> Any:
         """A part of the file that is a record of its own, checked; its defaults if not given."""
@@ -373,11 +366,13 @@ class _Reader:
             )
         return report
 
-    def _claims(self, rows: Sequence[str], data: DataConfig, report: ReportConfig) -> tuple[Claim, ...]:
+    def _claims(
+        self, rows: Sequence[str], data: DataConfig, report: ReportConfig, arms: bool
+    ) -> tuple[Claim, ...]:
         node = self.items.get("claims")
         if node is None or node.value is None:
             return ()
-        if "search" in self.items:
+        if "search" in self.items and not arms:
             self.root.keys["claims"].fail(
                 "a search has no claims: its one question is whether the winner beats the base"
             )
