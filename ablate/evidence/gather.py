@@ -18,12 +18,12 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.derived import derived_plan
+from ablate.evidence.frame_file import TEXT_COLUMNS, read_frame
 from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.quoted import read_quoted
-from ablate.evidence.reading import read_frame
 from ablate.evidence.results import Results, RunState
-from ablate.evidence.searched import Searched, read_searched
+from ablate.evidence.searched import searches_of
 from ablate.running.folder import Workspace
 from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import WHOLE, reporting_split
@@ -42,7 +42,6 @@ from model.errors import StorageError, UserError
 from model.files import read_json
 from model.metric_names import METRICS, all_metrics
 
-TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")
 
 
@@ -123,7 +122,7 @@ def gather(study_dir: Path) -> Results:
         encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
         provenance=kept.provenance if kept else _provenance(workspace, runs),
         images=kept.image_variances if kept else {},
-        searched=_searched(workspace, spec, frame, layout.variants, baseline),
+        searched=searches_of(workspace, spec, frame, layout.variants, baseline),
         quoted=read_quoted(study_dir),
         nan_reasons=kept.nan_reasons if kept else _nan_reasons(workspace, frame),
         origins=origins,
@@ -196,9 +195,8 @@ def _differing_data(run: Run, runs: Iterable[Run]) -> dict[str, Any]:
 
 
 def _selects_on_report(spec: StudySpec | None, plan: StoredPlan | None) -> bool:
-    if plan is not None:
-        return plan.selected_on_reported
-    return spec is not None and spec.search is not None and spec.data.selection == "none"
+    selected = spec is not None and spec.search is not None and spec.data.selection == "none"
+    return selected or (plan is not None and plan.selected_on_reported)
 
 
 def _encoders(spec: StudySpec | None, configs: Mapping[str, Run]) -> list[EncoderConfig]:
@@ -322,22 +320,6 @@ def _sealed(workspace: Workspace, warnings: list[str]) -> Sealed:
                 f"Declared otherwise after the first runs: {', '.join(changed)} (see claims.jsonl)."
             )
     return sealed
-
-
-def _searched(
-    workspace: Workspace,
-    spec: StudySpec | None,
-    frame: pd.DataFrame,
-    variants: tuple[str, ...],
-    baseline: str,
-) -> Searched | None:
-    if spec is None or spec.search is None:
-        return None
-    rows = {row.variant: row for row in spec.rows()}
-    winner = next((v for v in variants if v not in rows), "")
-    config = spec.config(rows[baseline].overrides if baseline in rows else {})
-    own = unnest(dump_config(config), ModelConfig)
-    return read_searched(workspace.search_frame, spec.search, frame, own, baseline, winner)
 
 
 def opening_comment(text: str) -> tuple[str, ...]:

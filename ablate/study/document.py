@@ -34,7 +34,7 @@ from ablate.study.methods import check_read
 from ablate.study.problems import Problems
 from ablate.study.row_data import RowSettings, check_no_data, check_varying, of_model
 from ablate.study.rows import Row, count_rows, labels_of, rows_of
-from ablate.study.searching import read_search
+from ablate.study.searching import check_exclusive, read_search
 from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
 from ablate.study.spec import (
@@ -43,7 +43,6 @@ from ablate.study.spec import (
     Invocation,
     KeepConfig,
     ReportConfig,
-    SearchConfig,
     StudyFile,
     StudySpec,
     Variant,
@@ -104,8 +103,7 @@ class _Reader:
     def read(self, path: Path, text: str, invocation: Invocation) -> StudySpec:
         noted, attempt = self.problems.noted, self.problems.attempt
         self._check_keys()
-        with noted():
-            self._check_exclusive()
+        arms = attempt(lambda: check_exclusive(self.root), None)
         study = attempt(self._study, "")
         data = attempt(self._data, None)
         preset, base, base_sets = attempt(self._base, _BaseParts(None, {}, {}))
@@ -129,8 +127,14 @@ class _Reader:
         report = attempt(lambda: self._report(names), ReportConfig())
         claims: tuple[Claim, ...] = ()
         if names:
-            claims = attempt(lambda: self._claims(names, data, report), claims)
-        search = attempt(lambda: self._search(seeds, data), None)
+            claims = attempt(lambda: self._claims(names, data, report, bool(arms)), claims)
+        most = attempt(self._most_seeds, None)
+        search = None
+        if arms is not None and "search" in self.items and data is not None:
+            node, mark = self.items["search"], self.root.keys["search"]
+            search = attempt(
+                lambda: read_search(node, mark, seeds, data, variants=list(variants), most=most), None
+            )
         keep = attempt(lambda: self._section("keep"), KeepConfig())
         self.problems.raise_all()
         assert data is not None
@@ -150,7 +154,7 @@ class _Reader:
             text=text,
             invocation=invocation,
             variant_labels=labels,
-            max_seeds=most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
+            max_seeds=most,
             marks=_marks(base_sets, variant_sets, factor_marks),
         )
 
@@ -159,10 +163,8 @@ class _Reader:
             return _FactorParts(None, {})
         return _FactorParts(*read_factors(self.items["factors"], self.root.keys["factors"]))
 
-    def _search(self, seeds: tuple[int, ...], data: DataConfig | None) -> SearchConfig | None:
-        if "search" not in self.items or data is None or {"variants", "factors"} & set(self.items):
-            return None
-        return read_search(self.items["search"], self.root.keys["search"], seeds, data)
+    def _most_seeds(self) -> int | None:
+        return most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None
 
     def _check_keys(self) -> None:
         known = keys(StudyFile)
@@ -179,19 +181,6 @@ class _Reader:
             if key not in self.items and f"'{key}'" not in meant:
                 with self.problems.noted():
                     self.root.mark.fail(f"missing key '{key}'", hint=_as_hint(known[key]))
-
-    def _check_exclusive(self) -> None:
-        compared = [key for key in ("variants", "factors") if key in self.items]
-        if "search" in self.items and compared:
-            self.root.keys[compared[0]].fail(
-                f"'{compared[0]}' and 'search' exclude each other",
-                hint="a search compares its winner with the base; keep one of the two",
-            )
-        if "search" not in self.items and not compared:
-            self.root.mark.fail(
-                "nothing to compare: the study has neither variants, factors nor search",
-                hint="e.g. variants: {baseline: {}, top-q: {tail.q: 0.02}}",
-            )
 
     def _section(self, key: str) -> Any:
         """A part of the file that is a record of its own, checked; its defaults if not given."""
@@ -366,12 +355,12 @@ class _Reader:
         return report
 
     def _claims(
-        self, rows: Sequence[str], data: DataConfig | None, report: ReportConfig
+        self, rows: Sequence[str], data: DataConfig | None, report: ReportConfig, arms: bool
     ) -> tuple[Claim, ...]:
         node = self.items.get("claims")
         if node is None or node.value is None:
             return ()
-        if "search" in self.items:
+        if "search" in self.items and not arms:
             self.root.keys["claims"].fail(
                 "a search has no claims: its one question is whether the winner beats the base"
             )
