@@ -197,12 +197,18 @@ def show(
     variant: Annotated[
         str | None, typer.Option(help="Only this one.", autocompletion=offer_variants)
     ] = None,
+    as_json: Json = False,
     results: Results = RESULTS,
 ) -> None:
     """Show what every variant resolves to, and its schedules over training."""
     from ablate.cli.printing import make_console, print_study
 
-    study = load_study(spec, sets, results=results)
+    study = load_study(spec, sets, results=results, echo=not as_json)
+    if as_json:
+        from ablate.cli.emitting import emit, shown
+
+        emit(shown(study, variant))
+        return
     warn_of(study)
     print_study(make_console(), study, variant)
 
@@ -258,6 +264,7 @@ def _start(
 
     for line in result.lines:
         say(line)
+    page, claims = None, ()
     interrupted = result.exit_code > 2
     if not interrupted and result.state.finished:
         with busy(None if events else console, "judging the results and drawing the report"):
@@ -267,9 +274,16 @@ def _start(
             judgement = judge(results / spec.study)
             page = write_report(judgement)
         if events:
-            say(f"report: {page}")
+            from ablate.report.tables.claims import claims_json
+
+            claims = tuple(claims_json(judgement)["claims"])
         else:
             print_ending(console, judgement, page)
+    if events:
+        state = result.state
+        content = {"finished": state.finished, "runs": len(state.runs), "failed": len(state.failed)}
+        ending = {"study": spec.study, "exit_code": result.exit_code, **content}
+        events.emit("finished", {**ending, "page": page and str(page), "claims": claims})
     return result.exit_code
 
 
@@ -282,7 +296,7 @@ def _print_plan(
     accept_code: bool,
     device: str | None = None,
 ) -> None:
-    from ablate.cli.printing import make_console, plan_json, print_json, print_plan
+    from ablate.cli.printing import make_console, plan_means, print_plan
     from ablate.running.earlier import Earlier, with_accepted
     from ablate.running.earlier import accept_code as accepting
     from ablate.running.folder import Workspace
@@ -304,6 +318,12 @@ def _print_plan(
     )
     total = total_seconds(lines)
     if as_json:
-        print_json(plan_json(made, lines, total))
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Planned
+        from ablate.study.effects import idle_settings
+
+        idle = idle_settings(spec)
+        means = {text: tuple(variants) for text, variants in plan_means(made).items()}
+        emit(Planned(spec.study, len(made.runs), made.duplicates, total, means, idle, lines))
     else:
         print_plan(make_console(), made, lines, total, workers)
