@@ -76,7 +76,7 @@ def _steady(config: ModelConfig) -> ModelConfig:
     changes: dict[str, Any] = {}
     for part in fields(config):
         section: Any = getattr(config, part.name)
-        knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
+        knobs = {name: getattr(section, name) for name in knobs_of(type(section))}  # type: ignore[arg-type]
         steady = {
             name: knob.to
             for name, knob in knobs.items()

@@ -10,6 +10,7 @@ inverse (YAML names, e.g. ``lambda``), and what a run's key is hashed from.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Mapping
@@ -371,6 +372,7 @@ def build_config(values: Mapping[str, Any]) -> ModelConfig:
     return _ADAPTER.validate_json(json.dumps(values), strict=True)
 
 
+@functools.cache  # reading the annotations took nine tenths of planning
 def knobs_of(section: type) -> tuple[str, ...]:
     """Fields of a section's dataclass that may be schedules, in order: their annotations say so."""
     return tuple(name for name, hint in get_type_hints(section).items() if Schedule in get_args(hint))
