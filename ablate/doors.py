@@ -184,11 +184,12 @@ def gather(study: Path | str) -> Results:
 def make_report(study: Path | str, style: Style | None = None) -> Path:
     """Remake tables, figures and the page of a study's folder; returns the page's path.
 
-    ``style``: decimals, unit, metrics, and the page that LaTeX tables are for.
+    ``style``: decimals, unit, metrics, and the venue whose pages tables and figures are for.
 
     Raises
     ------
     StorageError: there is no such study, or nothing in it.
+    ConfigError: no such venue.
     """
     from ablate.report.numbers import USUAL
     from ablate.report.page import write_report

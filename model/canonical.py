@@ -22,9 +22,11 @@ from model.config import (
     TailConfig,
     ThresholdConfig,
     TokenDropoutConfig,
+    TrainConfig,
     knobs_of,
     sections_of,
 )
+from model.data.config import DataConfig, PseudoConfig
 from model.encoders.build import entry_of
 from model.priors.schedule import lengths_at
 
@@ -48,7 +50,15 @@ def canonical(config: ModelConfig) -> ModelConfig:
         token_dropout=_token_dropout(config.token_dropout, config.train.iterations),
         tail=_tail(config.tail),
         bias=_bias(config.bias, config.decoder.depth),
+        train=_train(config.train),
     )
+
+
+def canonical_data(data: DataConfig, config: ModelConfig) -> DataConfig:
+    """The same for what a model reads: what is not drawn has no settings, and nothing is drawn for a model
+    that is not trained."""
+    drawn = data.pseudo if config.method == "dinomaly" and data.pseudo.kind != "none" else PseudoConfig()
+    return data if data.pseudo == drawn else replace(data, pseudo=drawn)
 
 
 def _only_own_sections(config: ModelConfig) -> ModelConfig:
@@ -107,6 +117,14 @@ def _decoder(config: DecoderConfig) -> DecoderConfig:
         config = replace(config, attention_eps=default.attention_eps)
     if not config.neighbour_mask:
         config = replace(config, neighbour_mask_form=default.neighbour_mask_form)
+    return config
+
+
+def _train(config: TrainConfig) -> TrainConfig:
+    """Where nothing looks for a plateau, it has no definition."""
+    default = TrainConfig()
+    if config.until == "iterations":
+        config = replace(config, plateau_window=default.plateau_window, plateau_gain=default.plateau_gain)
     return config
 
 

@@ -10,6 +10,7 @@ inverse (YAML names, e.g. ``lambda``), and what a run's key is hashed from.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Mapping
@@ -214,8 +215,16 @@ class TrainConfig:
     """StableAdamW's clip on the update's RMS."""
     grad_clip: Annotated[float, Field(gt=0)] = 0.1
     """Clip on the gradient's norm."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Autocast type of the decoder's matrix products."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Autocast type of the decoder's matrix products; auto = bfloat16 on hardware that has it, else
+    float32, so for studies that run on one kind of machine."""
+    until: Literal["iterations", "plateau"] = "iterations"
+    """Train for all iterations, or stop where the loss has levelled off. Schedules still run over
+    ``iterations``, so what stops early never sees their end: a thing to study, not a shortcut."""
+    plateau_window: Positive = 500
+    """Steps whose mean loss is compared with that of as many steps before (until: plateau)."""
+    plateau_gain: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Least share by which it must have fallen for training to go on (until: plateau)."""
     deterministic: bool = True
     """Ask torch for deterministic kernels where it has them."""
     checkpoint_every: Annotated[int, Field(ge=0)] = 500
@@ -373,9 +382,12 @@ def build_config(values: Mapping[str, Any]) -> ModelConfig:
     return _ADAPTER.validate_json(json.dumps(values), strict=True)
 
 
+_hints = functools.cache(get_type_hints)  # a plan asks thousands of times
+
+
 def knobs_of(section: type) -> tuple[str, ...]:
     """Fields of a section's dataclass that may be schedules, in order: their annotations say so."""
-    return tuple(name for name, hint in get_type_hints(section).items() if Schedule in get_args(hint))
+    return tuple(name for name, hint in _hints(section).items() if Schedule in get_args(hint))
 
 
 def sections_of(method: str) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class ProbeConfig:
     """Expected share of the tokens cut at once."""
     length: tuple[int, int] = (2, 6)
     """Shortest and longest segment, in tokens."""
-    repeats: int = 4
+    repeats: int = 1
     """Masks per image and direction."""
 
 

@@ -126,17 +126,20 @@ class Student(nn.Module):
         )
         self.plugins.seed(seed, iteration, device)
 
-    def forward(self, groups: Tensor) -> tuple[Maps, Maps]:
+    def forward(self, groups: Tensor, seen: Tensor | None = None) -> tuple[Maps, Maps]:
         """Group means [B, G, T, C] -> encoder and decoder maps ``(en, de)``, G of [B, C, H, W] each.
 
-        Prefix tokens pass through bottleneck and decoder and are dropped here, before the loss.
+        Prefix tokens pass through bottleneck and decoder and are dropped here, before the loss. ``seen``:
+        what is read in their place, of images with pseudo-defects; the targets stay those of ``groups``.
         """
-        targets, x = self.targets_and_input(groups)
+        targets, x = self.targets_and_input(groups, seen)
         return targets, self.decode(x)
 
-    def targets_and_input(self, groups: Tensor) -> tuple[Maps, Tensor]:
+    def targets_and_input(self, groups: Tensor, seen: Tensor | None = None) -> tuple[Maps, Tensor]:
         """Group means [B, G, T, C] -> G encoder maps [B, C, H, W], decoder's input [B, P + N, C]."""
         targets, inputs, _ = recentre(groups, self.encoder_prefix, self.config.recentre)
+        if seen is not None:
+            inputs = recentre(seen, self.encoder_prefix, self.config.recentre).inputs
         site = self.config.token_dropout.site
         # The mean over all layers is the mean of group means weighted by the groups' sizes.
         x = torch.einsum("bgtc,g->btc", inputs, self.layer_shares.to(inputs.dtype))  # [B, P + N, C]

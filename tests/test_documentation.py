@@ -8,6 +8,7 @@ import itertools
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +18,10 @@ from markdown_it import MarkdownIt
 
 import ablate
 import model
+from ablate.study.reading import parse_spec
 from model.config import ModelConfig
+from model.data.readers import READERS
+from model.presets import PRESETS
 from tests.shown_commands import mistake, shown_in_page, shown_in_shell
 
 ROOT = Path(__file__).parents[1]
@@ -155,3 +159,25 @@ def test_wrong_commands_are_seen() -> None:
         "one argument too many, y.yaml, in: ablate run x.yaml --set a=b y.yaml",
         None,
     ]
+
+
+def test_the_readme_names_what_there_is() -> None:
+    """Every preset and layout, and no preset that is not there."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:dinomaly|pocket)[\w-]*)`", text))
+    assert named == set(PRESETS)
+    names = {"mvtec": "MVTec", "mvtec_ad2": "MVTec AD 2", "loco": "LOCO", "btad": "BTAD", "visa": "VisA",
+             "realiad": "Real-IAD", "magnetic_tile": "Magnetic Tile", "folder": "plain folders",
+             "stripes": "`stripes`"}  # fmt: skip
+    assert set(names) == set(READERS)
+    assert [name for name in names.values() if name not in " ".join(text.split())] == []
+
+
+def test_the_study_in_the_readme_is_one() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"(?:^ {4}.*\n)+", text[text.index("    study:") :], re.MULTILINE)
+    assert block is not None
+    spec = parse_spec(textwrap.dedent(block[0]), Path("readme.yaml"), (), {})
+    assert spec.study == "directional-tail"
+    assert len(spec.variants) == 4
+    assert len(spec.claims) == 1

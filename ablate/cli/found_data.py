@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.data.check import Count, count
+from model.data.counts import Count, count
 from model.data.readers import READERS
 from model.data.recognise import Recognised, recognise
 from model.data.samples import GOOD
 from model.data.splits import grouped
+from model.errors import DataError
 
 _MOST_LISTED = 20
 _WIDTH = 100
@@ -25,6 +26,11 @@ def found_options(folder: Path, cache_dir: Path) -> dict[str, Any]:
     DataError: no layout is recognised, or what is there does not follow it.
     """
     found = recognise(folder, cache_dir=cache_dir)
+    if "${" in str(found.config.root):
+        raise DataError(
+            f"a study would take part of the name {found.config.root} for a variable of the environment",
+            hint="rename the folder, or give a link to it",
+        )
     return {
         "dataset": found.config.dataset,
         "root": found.config.root,

@@ -18,7 +18,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from ablate.study.resolved import Resolved, base_values, plot, resolve, schedules
+from ablate.study.resolved import Resolved, base_values, means, plot, resolve, schedules
 from ablate.study.text import label
 from model.errors import ConfigError
 from model.suggest import suggestion
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from ablate.running.status import StudyStatus
     from ablate.study.plan import Plan, PlanLine
     from ablate.study.spec import StudySpec
-    from model.data.check import Count, Problem, StratumCount
+    from model.data.counts import Count, StratumCount
+    from model.data.problems import Problem
 
 _PIPED_WIDTH = 200
 """Columns of a table that no terminal limits."""
@@ -118,6 +119,8 @@ def print_plan(
         cells = [line.variant, *levels, str(line.seed), *category, line.key[:10], _state(line.state), time]
         table.add_row(*cells)
     console.print(table)
+    for text, variants in plan_means(plan).items():
+        console.print(f"{text} on average over training: {', '.join(variants)}", markup=False)
     for why, count in Counter(line.why for line in lines if line.why).items():
         console.print(f"{count} new: {why} (--accept-code adopts earlier runs)", markup=False)
     states = [line.state for line in lines]
@@ -141,6 +144,16 @@ def print_plan(
         console.print(f"expected time: {duration(total)}{shared}{unknown}")
 
 
+def plan_means(plan: Plan) -> dict[str, list[str]]:
+    """What scheduled knobs are on average, and in which rows: ``token_dropout.rate 0.2`` -> variants."""
+    configs = {run.key: run.config for run in plan.runs}
+    found: dict[str, list[str]] = {}
+    for variant, key in {row.variant: row.key for row in plan.rows}.items():
+        for path, mean in means(configs[key]).items():
+            found.setdefault(f"{path} {mean:.4g}", []).append(variant)
+    return found
+
+
 def plan_json(plan: Plan, lines: Iterable[PlanLine], total: float | None) -> dict[str, Any]:
     """The plan as other programs read it."""
     return {
@@ -148,6 +161,7 @@ def plan_json(plan: Plan, lines: Iterable[PlanLine], total: float | None) -> dic
         "runs": len(plan.runs),
         "duplicates": plan.duplicates,
         "seconds": total,
+        "means": plan_means(plan),
         "cells": [asdict(line) for line in lines],
     }
 
@@ -366,8 +380,9 @@ def _print_changes(console: Console, changes: Mapping[str, tuple[Any, Any]], non
 
 
 def _print_schedules(console: Console, row: Resolved) -> None:
+    mean = means(row.config)
     for path, schedule in schedules(row.config).items():
-        console.print(f"  {path} over training:", markup=False)
+        console.print(f"  {path} over training, {mean[path]:.4g} on average:", markup=False)
         for line in plot(schedule):
             console.print(f"    {line}", markup=False)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ablate.cli.arguments import (
+    RESULTS,
     Cache,
     Device,
     Json,
@@ -15,17 +16,23 @@ from ablate.cli.arguments import (
     Storage,
     Study,
     cache_dir,
-    find_study,
-    study_folder,
     torch_device,
 )
 from ablate.cli.cluster_commands import joined_study
+from ablate.cli.completion import offer_studies
+from ablate.cli.studies import find_study, study_folder
 
 
 def report(
     studies: Annotated[
-        list[str], typer.Argument(metavar="STUDY...", help="One study; or several, side by side.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY...]",
+            help="One study; or several, side by side.",
+            show_default="the study here",
+            autocompletion=offer_studies,
+        ),
+    ] = None,
     decimals: Annotated[
         int | None, typer.Option(help="Decimals of a percentage.", show_default="as a column needs")
     ] = None,
@@ -39,13 +46,17 @@ def report(
         str, typer.Option(help="LaTeX tables as wide as the page (wide), or as one column of it (column).")
     ] = "wide",
     venue: Annotated[
-        str, typer.Option(help="Page of LaTeX tables: cvpr, icml, neurips, iclr, eccv, ieee, article.")
-    ] = "cvpr",
+        str,
+        typer.Option(
+            help="Make tables and figures for its pages: cvpr, icml, neurips, iclr, eccv, ieee, ...",
+            show_default="as the study file says",
+        ),
+    ] = "",
     methods: Annotated[
         bool, typer.Option("--methods", help="Print the paragraph for a paper's experimental section.")
     ] = False,
     storage: Storage = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Remake tables, figures and the report from what has finished so far, on whatever machine.
 
@@ -55,12 +66,13 @@ def report(
     from ablate.report.numbers import style_of
 
     style = style_of(decimals, percent, metrics, layout, venue)
-    for study in studies:
+    named: list[str | None] = [*studies] if studies else [None]
+    for study in named:
         if joined := joined_study(study, results, storage):
             from ablate.running.cluster import fetch_results
 
             fetch_results(joined)
-    folders = [find_study(study, results) for study in studies]
+    folders = [find_study(study, results) for study in named]
     page = make_report(folders[0], style) if len(folders) == 1 else report_together(folders, results, style)
     print(page)
     if methods:
@@ -68,12 +80,12 @@ def report(
 
 
 def claims(
-    study: Study,
+    study: Study = None,
     as_json: Json = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 unless all are supported or equivalent.")
     ] = False,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Say what became of a study's claims, and what would decide those that are open."""
     from ablate.cli.printing import make_console, print_json
@@ -99,7 +111,7 @@ def compare(
     first: Annotated[str, typer.Argument(metavar="A", help="A study.")],
     second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
     as_json: Json = False,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Compare the variants of two studies that have one name, paired by seed: B minus A."""
     from ablate.cli.printing import make_console, print_json
@@ -118,7 +130,7 @@ def compare(
 
 
 def import_rows(
-    study: Study,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A study.", autocompletion=offer_studies)],
     file: Annotated[
         Path, typer.Argument(metavar="CSV", help="variant, metric, value; or a column per metric.")
     ],
@@ -126,7 +138,7 @@ def import_rows(
     percent: Annotated[
         bool, typer.Option("--percent/--fraction", help="What the file's values are.")
     ] = True,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Add rows from elsewhere to a study's tables: quoted, marked as such, and never compared."""
     from ablate.evidence.quoted import import_quoted
@@ -137,7 +149,7 @@ def import_rows(
 
 
 def verify(
-    study: Study,
+    study: Study = None,
     rerun: Annotated[
         int, typer.Option(min=0, metavar="K", help="Also compute K random runs again, from scratch.")
     ] = 0,
@@ -147,7 +159,7 @@ def verify(
     ] = None,
     device: Device = "auto",
     cache: Cache = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Compute again all that a report's tables print; exit with 1 at the first thing that differs."""
     from ablate.cli.printing import EncodingProgress, make_console

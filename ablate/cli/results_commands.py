@@ -8,33 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.arguments import (
-    Json,
-    Results,
-    Storage,
-    Study,
-    dashboard_command,
-    find_study,
-    study_folder,
-)
+from ablate.cli.arguments import RESULTS, Cache, Json, Results, Storage, Study, cache_dir, dashboard_command
 from ablate.cli.cluster_commands import joined_study
+from ablate.cli.completion import offer_studies
+from ablate.cli.studies import find_study, is_study, place_of, studies_in, study_folder
+from model.errors import ConfigError, StorageError, UserError
 
 if TYPE_CHECKING:
     from ablate.running.status import StudyStatus
 
 
 def status(
-    study: Study,
+    study: Study = None,
     as_json: Json = False,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking until nobody works on it.")] = False,
     storage: Storage = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
 ) -> None:
     """Say where a study stands, also while it is running: its runs, and the workers of all machines."""
     from ablate.cli.printing import make_console, print_json, print_status, watched
     from ablate.running.remote import read_shared
     from ablate.running.status import status as read_status
 
+    if study is None and _several(results):
+        ls(as_json, results)
+        return
     joined = joined_study(study, results, storage)
     folder = None if joined else study_folder(study, results)
 
@@ -49,9 +47,17 @@ def status(
         print_status(console, state)
 
 
-def ls(as_json: Json = False, results: Results = Path("results")) -> None:
+def _several(results: Path) -> bool:
+    """Whether no study can be told from where one is, and there are some to list."""
+    try:
+        place_of(None, results)
+    except UserError:
+        return bool(studies_in(results))
+    return False
+
+
+def ls(as_json: Json = False, results: Results = RESULTS) -> None:
     """List the studies of a results folder, and where each stands."""
-    from ablate.cli.arguments import studies_in
     from ablate.cli.printing import make_console, print_json, print_studies
     from ablate.running.journal import quiet_optuna
     from ablate.running.status import status as read_status
@@ -72,7 +78,7 @@ def ls(as_json: Json = False, results: Results = Path("results")) -> None:
 
 
 def logs(
-    study: Study,
+    study: Study = None,
     run_name: Annotated[
         str | None,
         typer.Argument(
@@ -80,36 +86,97 @@ def logs(
         ),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Last lines to print.")] = 40,
-    results: Results = Path("results"),
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")
+    ] = False,
+    results: Results = RESULTS,
 ) -> None:
-    """List the logs of a study's runs, or print the end of some."""
+    """List the logs of a study's runs, or print the end of some. A RUN alone is of the study here."""
     from ablate.cli.printing import make_console, print_log_ends, print_logs
+    from ablate.cli.tailing import follow_log
     from ablate.running.status import status as read_status
 
-    state = read_status(study_folder(study, results))
-    if run_name is None:
+    folder, run_name = _study_and_run(study, run_name, results)
+    state = read_status(folder)
+    if run_name is None and not follow:
         print_logs(make_console(), state)
+    elif follow:
+        follow_log(folder, run_name, lines, print_at_once=lambda text: print(text, end="", flush=True))
     else:
-        print_log_ends(make_console(), state, run_name, lines)
+        print_log_ends(make_console(), state, run_name or "", lines)
+
+
+def _study_and_run(study: str | None, run: str | None, results: Path) -> tuple[Path, str | None]:
+    """``STUDY``, ``STUDY RUN`` or, in a study's place, ``RUN``."""
+    if study is None or run is not None:
+        return study_folder(study, results), run
+    try:
+        return study_folder(study, results), None
+    except StorageError:
+        try:
+            here = place_of(None, results).folder
+        except UserError:
+            here = None
+        if here is None or not is_study(here):
+            raise
+        return study_folder(None, results), study
+
+
+def open_report(study: Study = None, results: Results = RESULTS) -> None:
+    """Open a study's report in the browser; it is made first where there is none."""
+    import webbrowser
+
+    folder = find_study(study, results)
+    page = folder / "report" / "report.html"
+    if not page.is_file():
+        from ablate.doors import make_report
+
+        page = make_report(folder)
+    print(page)
+    if not webbrowser.open(page.absolute().as_uri()):
+        raise ConfigError("no browser can be opened here", hint="open the file above by hand")
 
 
 def clean(
-    study: Study,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A study's file, name or results folder.",
+            show_default="all studies, and the cache",
+            autocompletion=offer_studies,
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only list.")] = False,
     interrupted: Annotated[
         bool, typer.Option("--interrupted", help="Also attempts that could be continued.")
     ] = False,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
+    cache: Cache = None,
 ) -> None:
-    """List (or delete) what dead or finished work left behind; never anything of a live run."""
-    from ablate.cli.printing import make_console, print_litter
-    from ablate.running.clean import clean as find_litter
+    """List (or delete) what dead or finished work left behind; never anything of a live run.
 
-    litter = find_litter(study_folder(study, results), dry=not yes, interrupted=interrupted)
+    Without STUDY: of all studies, and what of the cache none of them reads.
+    """
+    from ablate.cli.printing import make_console, print_litter
+    from ablate.running.caches import unused_caches
+    from ablate.running.clean import clean as find_litter
+    from ablate.running.journal import quiet_optuna
+
+    quiet_optuna()
+    folders = studies_in(results) if study is None else [study_folder(study, results)]
+    litter = [
+        item
+        for folder in folders
+        if study is not None or (folder / "plan.json").is_file()
+        for item in find_litter(folder, dry=not yes, interrupted=interrupted)
+    ]
+    if study is None:
+        litter += unused_caches(cache_dir(cache), folders, dry=not yes)
     print_litter(make_console(), litter, dry=not yes)
 
 
-def repair(study: Study, results: Results = Path("results")) -> None:
+def repair(study: Study = None, results: Results = RESULTS) -> None:
     """Check every file of a study's finished runs; set damaged runs aside, for `resume` to compute."""
     from ablate.running.folder import Workspace
     from ablate.running.frame import FrameWriter
@@ -129,7 +196,7 @@ def repair(study: Study, results: Results = Path("results")) -> None:
         print(f"continue with: ablate resume {workspace.study_dir}")
 
 
-def dashboard(study: Study, port: int = 8080, results: Results = Path("results")) -> None:
+def dashboard(study: Study = None, port: int = 8080, results: Results = RESULTS) -> None:
     """Open the study in optuna-dashboard (an optional extra)."""
     command = dashboard_command(find_study(study, results), port)
     os.execvp(command[0], command)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.arguments import Cache, Json, Results, cache_dir, init_options, load_study, write_new
+from ablate.cli.arguments import RESULTS, Cache, Json, Results, cache_dir, init_options, write_new
+from ablate.cli.completion import offer_presets, offer_studies
+from ablate.cli.studies import load_study
 
 
 def priors(
@@ -29,7 +31,9 @@ def init(
         typer.Option(metavar="FOLDER", help="Recognise this folder's layout: dataset, root, categories."),
     ] = None,
     categories: Annotated[str, typer.Option(metavar="A,B", help="Categories.", show_default="all")] = "",
-    preset: Annotated[str, typer.Option(help="Starting point.")] = "dinomaly-base",
+    preset: Annotated[
+        str, typer.Option(help="Starting point.", autocompletion=offer_presets)
+    ] = "dinomaly-base",
     q: Annotated[str, typer.Option(metavar="Q,Q", help="Prior B: tail fractions.")] = "",
     alpha: Annotated[str, typer.Option(metavar="A,A", help="Prior B: weights of direction.")] = "",
     mask: Annotated[str, typer.Option(metavar="P,P", help="Prior A: segment, stripe, token, block.")] = "",
@@ -100,13 +104,16 @@ def schema(
 
 def doctor(
     spec: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            metavar="[STUDY.yaml]", help="Whose encoder to look at.", show_default="the default one"
+            metavar="[STUDY]",
+            help="Whose encoder to look at.",
+            show_default="the default one",
+            autocompletion=offer_studies,
         ),
     ] = None,
     as_json: Json = False,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
     """Check versions, devices, disk and weights. Downloads nothing, changes nothing."""
@@ -118,7 +125,7 @@ def doctor(
 
     encoder = EncoderConfig()
     if spec is not None:
-        study = load_study(spec, None)
+        study = load_study(spec, results=results)
         encoder = study.config(study.rows()[0].overrides).encoder
     findings = examine(cache_dir(cache), results, encoder)
     if as_json:

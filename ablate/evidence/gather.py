@@ -18,10 +18,10 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.derived import derived_plan
-from ablate.evidence.frame_file import TEXT_COLUMNS, read_frame
 from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.quoted import read_quoted
+from ablate.evidence.reading import TEXT_COLUMNS, read_frame
 from ablate.evidence.results import Results, RunState
 from ablate.evidence.searched import searches_of
 from ablate.running.folder import Workspace
@@ -32,6 +32,8 @@ from ablate.running.status import status
 from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.reading import load_recorded
+from ablate.study.row_data import varying_values
+from ablate.study.rows import scalar_level
 from ablate.study.settings import unnest
 from ablate.study.spec import StudySpec
 from model.config import EncoderConfig, ModelConfig, dump_config
@@ -92,13 +94,19 @@ def gather(study_dir: Path) -> Results:
         categories=layout.categories,
         seeds=layout.seeds,
         factors=_factors(layout.levels),
-        settings={v: unnest(dump_config(run.config), ModelConfig) for v, run in configs.items()},
+        settings={
+            v: unnest(dump_config(run.config), ModelConfig) | _differing_data(run, configs.values())
+            for v, run in configs.items()
+        },
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
+        labels=spec.labels if spec else {},
+        level_labels=_level_labels(spec) if spec else {},
         same_as=_copies(plan, frame, baseline),
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
         margin=spec.report.margin if spec else 0.0,
+        venue=(spec.report.venue or "") if spec else "",
         claims=declared,
         exploratory=tuple(c for c in stated if c not in declared),
         withdrawn=tuple(c for c in declared if c not in stated) if spec else (),
@@ -180,6 +188,12 @@ def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
     )
 
 
+def _differing_data(run: Run, runs: Iterable[Run]) -> dict[str, Any]:
+    """What a run reads, where runs of the study differ in it."""
+    own, others = varying_values(run.data), [varying_values(other.data) for other in runs]
+    return {path: value for path, value in own.items() if any(o[path] != value for o in others)}
+
+
 def _selects_on_report(spec: StudySpec | None, plan: StoredPlan | None) -> bool:
     selected = spec is not None and spec.search is not None and spec.data.selection == "none"
     return selected or (plan is not None and plan.selected_on_reported)
@@ -198,6 +212,17 @@ def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ..
         for factor, level in at.items():
             found.setdefault(factor, {})[level] = None
     return {factor: tuple(values) for factor, values in found.items()}
+
+
+def _level_labels(spec: StudySpec) -> dict[str, dict[Any, str]]:
+    """Levels as the tables have them -> their labels, by factor."""
+    if spec.factors is None:
+        return {}
+    found: dict[str, dict[Any, str]] = {}
+    for path, labels in spec.factors.labels.items():
+        for i, text in labels.items():
+            found.setdefault(path, {})[scalar_level(spec.factors.levels[path][i])] = text
+    return found
 
 
 def _copies(plan: StoredPlan | None, frame: pd.DataFrame, baseline: str) -> dict[str, str]:

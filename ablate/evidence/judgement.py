@@ -284,6 +284,10 @@ class Judgement:
             )
         return self._comparisons[at]
 
+    def strata(self, metric: str) -> tuple[str, ...]:
+        """Strata in which ``metric`` has values, ``all`` among them."""
+        return self._values.strata(metric)
+
     @cached_property
     def _values(self) -> Values:
         return Values(self.results.frame)

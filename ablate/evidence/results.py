@@ -60,6 +60,10 @@ class Results:
     """Per named variant: what it changes."""
     levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per variant: the levels of the factors it stands for."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Variant to what readers see it called, as the study file writes it; only those with a label."""
+    level_labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    """Factor to level to what readers see it called; only those with a label."""
     same_as: Mapping[str, str] = field(default_factory=dict)
     """Variants that are another one's configuration under a second name, and that other one."""
     components: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +72,8 @@ class Results:
     """Error level; intervals cover 1 - alpha."""
     margin: float = 0.0
     """Points within which a difference does not matter."""
+    venue: str = ""
+    """Where the paper goes; empty: no venue's page."""
     claims: tuple[Claim, ...] = ()
     """The declared ones, also those that were taken out of the study file after the runs."""
     exploratory: tuple[Claim, ...] = ()

@@ -92,8 +92,14 @@ class Values:
         ends = np.searchsorted(kind[order], np.arange(len(metrics) * len(strata) + 1))
         names = [(str(m), str(s)) for m in metrics for s in strata]
         self._rows: dict[tuple[str, str], npt.NDArray[np.intp]] = {
-            name: order[start:end] for name, start, end in zip(names, ends, ends[1:], strict=False)
+            name: order[start:end]
+            for name, start, end in zip(names, ends, ends[1:], strict=False)
+            if end > start
         }
+
+    def strata(self, metric: str) -> tuple[str, ...]:
+        """Strata in which the metric has values, in the frame's order."""
+        return tuple(stratum for name, stratum in self._rows if name == metric)
 
     def matrix(self, metric: str, stratum: str = "all") -> Matrix:
         """The values of one metric; the mean where a cell has several."""

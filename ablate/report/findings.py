@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ablate.evidence.differences import Difference, Verdict
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.judgement import ClaimVerdict, JudgedClaim, Judgement
+from ablate.evidence.results import Results
 from ablate.report.tables.notes import calibration_note, encoder_note, search_note
 from ablate.report.words import (
     claim_text,
@@ -24,6 +25,7 @@ from ablate.report.words import (
     percent_text,
     plural,
     seeds_text,
+    variant_label,
     verdict_text,
 )
 
@@ -42,28 +44,28 @@ class Finding:
 
 def claim_findings(judgement: Judgement) -> list[Finding]:
     """What became of the claims stated before the runs."""
-    return [_claim_finding(j) for j in judgement.claims]
+    return [_claim_finding(j, judgement.results) for j in judgement.claims]
 
 
 def headline(judgement: Judgement) -> list[Finding]:
     """Which variants differ from the baseline for real and which are noise, in plain words."""
-    same_as = judgement.results.same_as
-    return [_difference_finding(d, same_as.get(v)) for v, d in judgement.primary.differences.items()]
+    results = judgement.results
+    return [_difference_finding(d, results) for d in judgement.primary.differences.values()]
 
 
-def _claim_finding(judged: JudgedClaim) -> Finding:
-    subject = claim_text(judged.claim, metric=False)
-    return Finding(judged.verdict, subject, claim_reason(judged))
+def _claim_finding(judged: JudgedClaim, results: Results) -> Finding:
+    subject = claim_text(judged.claim, results, metric=False)
+    return Finding(judged.verdict, subject, claim_reason(judged, results))
 
 
-def claim_reason(judged: JudgedClaim) -> str:
+def claim_reason(judged: JudgedClaim, results: Results | None = None) -> str:
     """The verdict of a claim, the numbers behind it, what is missing and what would decide it."""
     d = judged.difference
     if not d.n and not judged.there.started and not judged.there.having("failed"):
         return f"no pair of {metric_label(d.metric)} values yet."
     sentences = [f"{verdict_text(judged.verdict)}: {_claim_numbers(judged)}"]
     if judged.there.gaps:
-        sentences.append(f"Missing: {gaps_text(judged.there.gaps)}.")
+        sentences.append(f"Missing: {gaps_text(judged.there.gaps, results)}.")
     made = judged.images
     if made is not None and math.isfinite(made.low):
         sentences.append(
@@ -114,9 +116,10 @@ def _narrowing(made: SeedsAndImages) -> str:
     )
 
 
-def _difference_finding(d: Difference, original: str | None) -> Finding:
-    subject = f"{d.variant} vs {d.baseline}"
-    if original is not None:
+def _difference_finding(d: Difference, results: Results) -> Finding:
+    subject = f"{variant_label(results, d.variant)} vs {variant_label(results, d.baseline)}"
+    if d.variant in results.same_as:
+        original = variant_label(results, results.same_as[d.variant])
         return Finding(d.verdict, subject, f"is the configuration of {original}: the same runs.")
     return Finding(d.verdict, subject, _text(d.verdict, d))
 
@@ -183,7 +186,8 @@ def caveats(judgement: Judgement) -> list[str]:
     for d in judgement.primary.differences.values():
         if d.outliers:
             found.append(
-                f"{d.variant} vs {d.baseline}: seed{'s' * (len(d.outliers) > 1)} {seeds_text(d.outliers)} "
+                f"{variant_label(results, d.variant)} vs {variant_label(results, d.baseline)}: "
+                f"seed{'s' * (len(d.outliers) > 1)} {seeds_text(d.outliers)} "
                 "far from the others; a t-test is not to be trusted with them."
             )
     if results.claims and not results.seal:

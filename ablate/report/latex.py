@@ -9,9 +9,11 @@ the runs behind it in a comment, so that a number in a paper can be traced to ``
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ablate.report.lettering import pieces
 from ablate.report.numbers import Style
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import CHECK, DASH, MINUS
@@ -53,8 +55,19 @@ _LATEX = {
 
 
 def latex_escape(text: str) -> str:
-    """Text as LaTeX prints it (brackets too: after ``\\\\`` they would be an argument)."""
-    return "".join(_LATEX.get(c, c) for c in text)
+    """Text as LaTeX prints it (brackets too: after ``\\\\`` they would be an argument).
+
+    The mathematics of a label stays as it was written.
+    """
+    return "".join(part if math else "".join(map(_latex_character, part)) for math, part in pieces(text))
+
+
+def _latex_character(character: str) -> str:
+    greek = re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(character, ""))
+    if character in _LATEX or not greek:
+        return _LATEX.get(character, character)
+    name = greek[2].lower().replace("lamda", "lambda")
+    return rf"$\{name.capitalize() if greek[1] == 'CAPITAL' else name}$"
 
 
 @dataclass(frozen=True)

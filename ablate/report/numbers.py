@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import TypeAdapter
 
 from ablate.report.words import DASH, fixed
+from ablate.study.spec import VENUES as FIGURE_VENUES
 from model.errors import ConfigError
 from model.files import write_text
 from model.metric_names import AUPIMO, all_metrics, metric_of
@@ -51,8 +52,25 @@ VENUES: Mapping[str, Venue] = {
     "iclr": Venue(397.5, 397.5),
     "eccv": Venue(347.1, 347.1),
     "ieee": Venue(516.0, 252.0),
+    "aaai": Venue(505.9, 238.5),
+    "aistats": Venue(487.8, 234.9),
+    "uai": Venue(487.8, 234.9),
+    "jmlr": Venue(433.6, 433.6),
+    "tmlr": Venue(469.8, 469.8),
 }
-"""Text widths of usual styles; ``article``: LaTeX's own."""
+"""Text widths of usual styles, without their years; ``article``: LaTeX's own."""
+GENERAL = "cvpr"
+"""The page of tables whose study names no venue."""
+
+
+def family(venue: str) -> str:
+    """A venue without its year: ``cvpr2024`` -> ``cvpr``."""
+    return venue.rstrip("0123456789")
+
+
+def figures_venue(venue: str) -> str:
+    """The venue whose widths and fonts figures have; empty: a general two-column page."""
+    return next((known for known in FIGURE_VENUES if family(known) == family(venue)), "")
 
 
 @dataclass(frozen=True)
@@ -91,14 +109,15 @@ class Style:
     metrics: tuple[str, ...] = ()
     """Those of the main table and of the table of all differences; empty: the usual ones."""
     layout: Layout = "wide"
-    venue: str = "cvpr"
+    venue: str = ""
+    """Whose pages tables and figures are for; empty: as the study file says, or a general one."""
 
     def __post_init__(self) -> None:
         if self.decimals is not None and not 0 <= self.decimals <= 6:
             raise ConfigError(f"--decimals must be 0 to 6, got {self.decimals}")
         for name, known, option in (
             *((m, (*all_metrics(), AUPIMO), "--metrics") for m in self.metrics),
-            (self.venue, tuple(VENUES), "--venue"),
+            (family(self.venue) or GENERAL, tuple(VENUES), "--venue"),
         ):
             if name not in known:
                 raise ConfigError(
@@ -119,7 +138,7 @@ class Style:
     @property
     def width(self) -> float:
         """Of a table, in points of LaTeX."""
-        venue = VENUES[self.venue]
+        venue = VENUES[family(self.venue) or GENERAL]
         return venue.page if self.layout == "wide" else venue.column
 
     def chosen(self, usual: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ from ablate.report.figures.pictures import Picture, draw
 from ablate.report.figures.tiles import gallery_tiles
 from ablate.report.findings import caveats, claim_findings, headline
 from ablate.report.methods import methods_files, methods_text
-from ablate.report.numbers import STYLE, USUAL, Style, write_style
+from ablate.report.numbers import STYLE, USUAL, Style, family, figures_venue, write_style
 from ablate.report.rendering import rendered, to_rich
 from ablate.report.table import Table
 from ablate.report.tables.every import all_tables
 from ablate.report.tables.notes import SELECTION_WARNING, common_notes
 from ablate.report.tables.summary import summary_table
-from ablate.report.words import duration_text, metric_label, verdict_text
+from ablate.report.words import duration_text, metric_label, variant_label, verdict_text
 from model.files import storage_errors, write_bytes
 
 PAGE = "report.html"
@@ -50,19 +51,10 @@ def render(
 
     ``gallery``: what :func:`~ablate.report.figures.tiles.gallery_tiles` makes of the kept images.
     """
-    import jinja2
-
     results = judgement.results
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ablate.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     runs, settings = inside.runs_table(results), inside.settings_table(results)
     program, program_hash = inside.script()
-    return environment.get_template("report.html").render(
+    return inside.template("report.html").render(
         results=results,
         style=Markup(inside.template_text("report.css")),
         script=program,
@@ -79,6 +71,7 @@ def render(
         methods=methods_text(judgement),
         logs=inside.log_ends(results),
         label=metric_label(results.primary),
+        baseline=variant_label(results, results.baseline),
         claims=claim_findings(judgement),
         findings=headline(judgement),
         repeated=set(common_notes(results)) - {SELECTION_WARNING},
@@ -119,7 +112,7 @@ def _troubled(results: Results) -> list[tuple[str, str, str, str, str]]:
     order = {"failed": 0, "lost": 1, "interrupted": 2, "running": 3, "waiting": 4}
     lines = sorted(grouped.items(), key=lambda item: order.get(item[0][0], 5))
     return [
-        (state, variant, category, ", ".join(map(str, sorted(set(seeds)))), reason)
+        (state, variant_label(results, variant), category, ", ".join(map(str, sorted(set(seeds)))), reason)
         for (state, variant, category, reason), seeds in lines
     ]
 
@@ -175,10 +168,16 @@ def write_report(judgement: Judgement, style: Style = USUAL) -> Path:
     Files that an earlier report made and this one does not are removed; others are left alone.
     Raises :class:`~model.errors.StorageError` if the folder cannot be written.
     """
+    if style.venue:
+        venue = figures_venue(style.venue)
+        judgement = Judgement(replace(judgement.results, venue=venue))
+    else:
+        style = replace(style, venue=family(judgement.results.venue))
     tables = all_tables(judgement, style)
     pictures = draw(judgement)
     kept = kept_images(judgement.results)
-    page = render(judgement, tables, pictures, gallery_tiles(kept) if kept else None, style)
+    shown = gallery_tiles(kept, judgement.results) if kept else None
+    page = render(judgement, tables, pictures, shown, style)
     folder = judgement.results.folder / "report"
     before = _manifest(folder)
     made: list[str] = []

@@ -11,12 +11,12 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ablate.evidence.frame_file import read_frame
 from ablate.evidence.gather import gather
+from ablate.evidence.reading import read_frame
 from ablate.evidence.stats import POINTS
 from ablate.running.folder import Workspace
+from ablate.running.material import prepare as prepare_run
 from ablate.running.one_run import execute_run
-from ablate.running.one_run import prepare as prepare_run
 from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.reporter import Executor, Preparer, Reporter
 from ablate.running.rerun import Again, choose, escape_probability, recompute

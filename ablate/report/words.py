@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ablate.report.lettering import Label
 from model.metric_names import METRICS, all_metrics
 from model.metric_names import metric_label as label_of
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ablate.evidence.differences import Verdict
     from ablate.evidence.images import SeedsAndImages
     from ablate.evidence.judgement import ClaimVerdict
+    from ablate.evidence.results import Results
     from ablate.evidence.stats import Estimate
     from ablate.study.claims import Claim
 
@@ -131,7 +133,7 @@ def verdict_text(verdict: Verdict | ClaimVerdict) -> str:
     return _VERDICTS[verdict]
 
 
-def gaps_text(gaps: Sequence[Gap]) -> str:
+def gaps_text(gaps: Sequence[Gap], results: Results | None = None) -> str:
     """``directional on domain_b at seeds 1, 2 (failed: NaN loss); ...``"""
     found: dict[tuple[str, str, str], list[str]] = {}
     for gap in gaps:
@@ -139,7 +141,8 @@ def gaps_text(gaps: Sequence[Gap]) -> str:
         why = f"{reason}: {gap.reason}" if gap.reason else reason
         found.setdefault((gap.variant, gap.category, why), []).append(str(gap.seed))
     return "; ".join(
-        f"{variant} on {category} at seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} ({why})"
+        f"{variant_label(results, variant)} on {category} "
+        f"at seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} ({why})"
         for (variant, category, why), seeds in found.items()
     )
 
@@ -180,6 +183,22 @@ def stratum_group(stratum: str) -> str:
     return stratum.rpartition("=")[0]
 
 
+def variant_label(results: Results | None, variant: str) -> str:
+    """What readers see a variant called: its label where the study gives one, else its name.
+
+    A label is a :class:`~ablate.report.lettering.Label`: plain text here, mathematics in LaTeX and
+    figures. Without ``results`` it is the name.
+    """
+    source = results.labels.get(variant) if results else None
+    return variant if source is None else Label.of(source)
+
+
+def level_label(results: Results | None, factor: str, level: Any) -> str:
+    """What readers see a factor's level called."""
+    source = results.level_labels.get(factor, {}).get(level) if results else None
+    return level_text(level) if source is None else Label.of(source)
+
+
 def level_text(level: Any) -> str:
     """A factor's level as an axis label."""
     return f"{level:g}" if isinstance(level, (int, float)) and not isinstance(level, bool) else str(level)
@@ -194,7 +213,8 @@ def setting_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
-def claim_text(claim: Claim, *, metric: bool = True) -> str:
-    """``left > right on domain_c by P-AP``; the metric on request."""
+def claim_text(claim: Claim, results: Results | None = None, *, metric: bool = True) -> str:
+    """``left > right on domain_c by P-AP``; the metric on request. With ``results``, in its labels."""
     by = f" by {metric_label(claim.metric)}" if metric else ""
-    return f"{claim.left} {claim.direction} {claim.compared}{by}"
+    left, right = (variant_label(results, name) for name in (claim.left, claim.right))
+    return f"{left} {claim.direction} {right}{claim.compared.removeprefix(claim.right)}{by}"

@@ -41,14 +41,14 @@ def clean(study_dir: Path, dry: bool = True, *, interrupted: bool = False) -> li
         with lock:
             why = _attempt_litter(workspace, path, key, wanted, interrupted)
             if why:
-                litter.append(_dispose(path, why, dry))
+                litter.append(dispose(path, why, dry))
     litter += _session_litter(workspace, dry)
     for path in sorted(workspace.logs.glob("*.log")):
         if path.stem not in wanted and not path.name.startswith("worker-"):
             lock = KernelLock(workspace.key_lock(path.stem))
             if lock.try_acquire():
                 with lock:
-                    litter.append(_dispose(path, "log of a run that is not in the plan", dry))
+                    litter.append(dispose(path, "log of a run that is not in the plan", dry))
     return litter
 
 
@@ -74,11 +74,12 @@ def _session_litter(workspace: Workspace, dry: bool) -> list[Litter]:
             continue
         with lock:
             files = sorted(workspace.workers.glob(f"{path.stem}[.-]*"))
-            litter += [_dispose(file, "its supervisor is gone", dry) for file in files]
+            litter += [dispose(file, "its supervisor is gone", dry) for file in files]
     return litter
 
 
-def _dispose(path: Path, why: str, dry: bool) -> Litter:
+def dispose(path: Path, why: str, dry: bool) -> Litter:
+    """Something to delete, and its size; deletes it unless ``dry``."""
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     item = Litter(path, why, sum(file.stat().st_size for file in files))
     if not dry:

@@ -32,6 +32,8 @@ from model.files import storage_errors
 
 CHECKPOINT = "checkpoint.pt"
 ATTEMPT = "attempt.json"
+REUSED = "reused_from.json"
+"""In a run that another study has computed: which one."""
 HISTOGRAMS = "score_histograms"
 """Folder in a run's: pixel scores per image and region, one file per category."""
 

@@ -84,9 +84,9 @@ class Journal:
         self.path = workspace.journal
         with self.errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            backend = JournalFileBackend(str(self.path), lock_obj=_JournalLock(self.path))
+            self._backend = _Backend(self.path)
             try:
-                self.storage = JournalStorage(backend)
+                self.storage = JournalStorage(self._backend)
             except (
                 LookupError,
                 TypeError,
@@ -98,6 +98,12 @@ class Journal:
     def critical(self) -> Iterator[None]:
         """The study's critical section: nobody else creates or takes trials meanwhile."""
         with locked(self.workspace.lock, _SECTION_TIMEOUT), self.errors():
+            yield
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """Within: what is written comes to the disk by one write, at the end, before anybody else's."""
+        with self.errors(), self._backend.batch():
             yield
 
     @contextlib.contextmanager
@@ -171,11 +177,14 @@ class Trials:
         params: Mapping[str, Any],
         distributions: Mapping[str, optuna.distributions.BaseDistribution],
         attributes: Mapping[str, Any],
+        *,
+        value: float | None = None,
     ) -> None:
-        """A new trial, waiting."""
+        """A new trial: waiting, or with a ``value`` complete already."""
         self._study.add_trial(
             create_trial(
-                state=TrialState.WAITING,
+                state=TrialState.WAITING if value is None else TrialState.COMPLETE,
+                value=value,
                 params=dict(params),
                 distributions=dict(distributions),
                 user_attrs=dict(attributes),
@@ -214,6 +223,52 @@ class Trials:
         except _ALREADY_FINISHED:
             return False
         return True
+
+
+class _Backend(JournalFileBackend):
+    """The file, under our lock; many entries can be written at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._write_lock = _JournalLock(path)
+        super().__init__(str(path), lock_obj=self._write_lock)
+        self._path = path
+        self._pending: list[dict[str, Any]] | None = None
+        """Entries of a batch, which nobody else has seen; None outside of one."""
+        self._in_file = 0
+        """Entries before the batch's."""
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """See :meth:`Journal.batch`. After an error nothing is written, and this object is of no use."""
+        self._write_lock.acquire()
+        try:
+            self._pending, self._in_file = [], -1
+            yield
+            text = "".join(dumps(entry, separators=(",", ":")) + "\n" for entry in self._pending)
+            if text:
+                with self._path.open("ab") as stream:
+                    stream.write(text.encode())
+                    stream.flush()
+                    os.fsync(stream.fileno())
+        finally:
+            self._pending = None
+            self._write_lock.release()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        if self._pending is None:
+            super().append_logs(logs)
+        else:
+            self._pending += logs
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        if self._pending is None:
+            yield from super().read_logs(log_number_from)
+            return
+        if self._in_file < 0:  # nobody else writes from here on
+            read = list(super().read_logs(log_number_from))
+            self._in_file = log_number_from + len(read)
+            yield from read
+        yield from self._pending[max(log_number_from - self._in_file, 0) :]
 
 
 class _JournalLock(JournalFileOpenLock):

@@ -38,10 +38,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ablate.running.attempt import Attempt, Kind, run_label
 from ablate.running.files import clone_folder, move_into_place
-from ablate.running.folder import ATTEMPT, CHECKPOINT
-from ablate.running.journal import Journal, Scalar, Trials, categorical
+from ablate.running.folder import ATTEMPT, CHECKPOINT, REUSED
+from ablate.running.journal import Journal, Scalar, Trials
 from ablate.running.locks import KernelLock, is_held, locked
 from ablate.running.manifest import damage, seal, set_aside, sound_elsewhere
+from ablate.running.parameters import run_choices, run_params
 from ablate.running.queue import Buried, Nothing
 from ablate.running.recorded import StoredPlan
 from ablate.running.scores import summarise
@@ -49,9 +50,8 @@ from ablate.running.session import WorkerId
 from ablate.study.plan import Run
 from model.files import read_json, storage_errors, write_text
 
-UNIFIED = "unified"
-"""The parameter ``category`` of a model of all categories."""
-
+SETTLED_AT_ONCE = 50
+"""Runs that a take settles before it lets others into the critical section."""
 SILENCE = 15.0
 """Seconds a living supervisor has to say what its worker died of; it takes a fraction of one."""
 _UNFINISHED = (TrialState.WAITING, TrialState.RUNNING)
@@ -91,12 +91,13 @@ class Ledger:
         A failed run is tried again only with ``retry_failed``. Idempotent, at any time, by anyone.
         """
         choices = run_choices(plan.runs)
-        with self.journal.critical():
+        with self.journal.critical(), self.journal.batch():
             latest = self.latest()
             for run in plan.runs:
                 attempt = self._due(run.key, latest.get(run.key), retries, retry_failed)
                 if attempt:
-                    self._add(run, choices, attempt)
+                    finished = run.key not in latest and self._stands(run.key)
+                    self._add(run, choices, attempt, finished=finished)
             wanted = {run.key for run in plan.runs}
             for key, trial in latest.items():
                 if trial.state == TrialState.WAITING and key not in wanted:
@@ -125,11 +126,32 @@ class Ledger:
             return attempt
         return 1 if retry_failed else 0
 
-    def _add(self, run: Run, choices: Mapping[str, tuple[Scalar, ...]], attempt: int) -> None:
-        params = run_params(run)
+    def _stands(self, key: str) -> bool:
+        """Whether the run was finished in this study by a journal that has been lost."""
+        return self.workspace.committed(key) and damage(self.workspace.run_dir(key), key) is None
+
+    def _add(
+        self,
+        run: Run,
+        choices: Mapping[str, tuple[Scalar, ...]],
+        attempt: int,
+        *,
+        finished: bool = False,
+    ) -> None:
+        params = {name: value for name, value in run_params(run).items() if name in choices}
         distributions = {name: CategoricalDistribution(choices[name]) for name in params}
-        attributes = {"key": run.key, "attempt": attempt, "config": f"runs/{run.key}/config.json"}
-        self.book.add(params, distributions, attributes)
+        attributes: dict[str, Any] = {
+            "key": run.key,
+            "label": run_label(run.variant, run.seed, run.category),
+            "attempt": attempt,
+            "config": f"runs/{run.key}/config.json",
+        }
+        value = None
+        if finished:
+            found, value = self._outcome(run.key)
+            source = (read_json(self.workspace.run_dir(run.key) / REUSED) or {}).get("study")
+            attributes |= found | ({"reused_from": source} if source else {})
+        self.book.add(params, distributions, attributes, value=value)
 
     # --- taking ------------------------------------------------------------------------------
 
@@ -141,9 +163,21 @@ class Ledger:
         On the way, what needs no computing is settled: runs that a crash left committed but
         unrecorded, and runs that another study of the same root has computed.
         """
+        while True:
+            taken = self._take(runs, worker, max_runs)
+            if taken is not None:
+                return taken
+
+    def _take(
+        self, runs: Sequence[Run], worker: WorkerId, max_runs: int | None
+    ) -> Attempt | Nothing | None:
+        """The same, but None after some runs were settled: others want to enter the section, too."""
         with self.journal.critical():
             latest, busy, room = self.latest(), False, self._room(worker.session, max_runs)
+            settled = 0
             for run in runs:
+                if settled == SETTLED_AT_ONCE:
+                    return None
                 trial = latest.get(run.key)
                 if trial is None or trial.state.is_finished():
                     continue
@@ -156,6 +190,7 @@ class Ledger:
                 if isinstance(taken, Attempt):
                     return taken
                 lock.release()
+                settled += taken is Nothing.DONE
                 if taken is Nothing.LIMIT:
                     return taken
                 busy = busy or taken is Nothing.BUSY
@@ -210,7 +245,7 @@ class Ledger:
             shutil.rmtree(draft, ignore_errors=True)
             clone_folder(source, draft)
             note = {"study": source.parent.parent.name, "key": run.key}
-            write_text(draft / "reused_from.json", dumps(note))
+            write_text(draft / REUSED, dumps(note))
             move_into_place(draft, self.workspace.run_dir(run.key))
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -280,11 +315,7 @@ class Ledger:
                 else:
                     newest = trial
                     self._close(trial._trial_id, kind, reason)
-            category = trial.params["category"]
-            label = run_label(
-                trial.params["variant"], trial.params["seed"], None if category == UNIFIED else category
-            )
-            return Buried(key, label, newest is not trial)
+            return Buried(key, str(trial.user_attrs.get("label", key)), newest is not trial)
 
     def abandon(self, worker: WorkerId) -> None:
         """Put back in the queue what a worker was running when the user had it killed."""
@@ -306,7 +337,8 @@ class Ledger:
         number = int(trial.user_attrs.get("attempt", 1)) + (retries is not None)
         if retries is not None and number > retries + 1:
             return trial
-        attrs = {name: trial.user_attrs[name] for name in ("key", "config")}
+        kept = ("key", "label", "config")
+        attrs = {name: value for name, value in trial.user_attrs.items() if name in kept}
         self.book.add(trial.params, trial.distributions, {**attrs, "attempt": number})
         return self.latest()[attrs["key"]]
 
@@ -317,14 +349,19 @@ class Ledger:
         folder = self.workspace.run_dir(key)
         for scrap in (ATTEMPT, CHECKPOINT):
             (folder / scrap).unlink(missing_ok=True)
+        found, value = self._outcome(key)
+        return self.book.end(trial_id, TrialState.COMPLETE, {**found, **attrs}, value)
+
+    def _outcome(self, key: str) -> tuple[dict[str, Any], float]:
+        """Attributes and value of a finished run's trial."""
+        folder = self.workspace.run_dir(key)
         provenance = read_json(folder / "provenance.json") or {}
         scores = summarise(folder / "metrics.csv", str(self.book.attributes.get("primary", "")))
         timings = provenance.get("timings", {})
         finite = [value for value in scores.values() if math.isfinite(value)]
         # Optuna's journal has no "no value": a run whose metric is undefined everywhere ranks last.
         value = sum(finite) / len(finite) if finite else -math.inf
-        found = {"metrics": scores, "timings": timings, **attrs}
-        return self.book.end(trial_id, TrialState.COMPLETE, found, value)
+        return {"metrics": scores, "timings": timings}, value
 
     def _close(self, trial_id: int, kind: Kind, reason: str, **attrs: Any) -> bool:
         """FAIL with a kind and a reason; False if the trial was finished already."""
@@ -338,26 +375,3 @@ def _released_on_error(lock: KernelLock) -> Iterator[None]:
     except BaseException:
         lock.release()
         raise
-
-
-def run_params(run: Run) -> dict[str, Scalar]:
-    """A run as fixed Optuna parameters."""
-    factors = {name: categorical(value) for name, value in run.factors.items()}
-    return {
-        "variant": run.variant,
-        "seed": run.seed,
-        "category": run.category or UNIFIED,
-        **factors,
-    }
-
-
-def run_choices(runs: Sequence[Run]) -> dict[str, tuple[Scalar, ...]]:
-    """The values each parameter takes over ``runs``, in order of appearance.
-
-    Values are told apart by type too: Python holds 1, 1.0 and True for equal.
-    """
-    seen: dict[str, dict[tuple[type, Scalar], None]] = {}
-    for run in runs:
-        for name, value in run_params(run).items():
-            seen.setdefault(name, {})[(type(value), value)] = None
-    return {name: tuple(value for _, value in values) for name, values in seen.items()}

@@ -14,12 +14,12 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from ablate.running.folder import ATTEMPT, CHECKPOINT, Workspace
+from ablate.running.folder import ATTEMPT, CHECKPOINT, REUSED, Workspace
 from ablate.running.locks import KernelLock
 from model.files import drop_drafts, read_json, storage_errors, write_text
 
 MANIFEST = "manifest.json"
-_NOT_OF_THE_RUN = (MANIFEST, ATTEMPT, CHECKPOINT, "reused_from.json")
+_NOT_OF_THE_RUN = (MANIFEST, ATTEMPT, CHECKPOINT, REUSED)
 
 
 def seal(folder: Path, key: str, *, code: str = "", token: str = "", attempt: int = 1) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.running.attempt import run_label
-from ablate.running.one_run import execute_run, prepare
+from ablate.running.material import prepare
+from ablate.running.one_run import execute_run
 from ablate.running.reporter import Executor, Preparer, Reporter
 from ablate.running.scores import Score, read_scores
 from ablate.study.code import run_modules

@@ -15,8 +15,9 @@ from ablate.running.folder import Workspace
 from ablate.running.recorded import load_own_plugins
 from ablate.running.search_space import params_of, values_of
 from ablate.study.plan import Plan, Sources, make_plan
+from ablate.study.rows import Row
 from ablate.study.settings import unnest
-from ablate.study.spec import Invocation, KeepConfig, ReportConfig, Row, SearchConfig, StudySpec
+from ablate.study.spec import Invocation, KeepConfig, ReportConfig, SearchConfig, StudySpec
 from ablate.study.text import label
 from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig

@@ -138,6 +138,10 @@ class StudyStatus:
         return {**asdict(self), "counts": self.counts, "last_error": self.last_error}
 
 
+Known = dict[str, tuple[FrozenTrial | None, RunStatus]]
+"""Key -> the trial that was seen, and where its run stood."""
+
+
 def status(study_dir: Path) -> StudyStatus:
     """The state of a study, also of one that another process is running.
 
@@ -153,15 +157,25 @@ def status(study_dir: Path) -> StudyStatus:
 
 
 def read_status(
-    workspace: Workspace, plan: StoredPlan, ledger: Ledger | None, *, search: Searched | None = None
+    workspace: Workspace,
+    plan: StoredPlan,
+    ledger: Ledger | None,
+    *,
+    search: Searched | None = None,
+    known: Known | None = None,
 ) -> StudyStatus:
-    """:func:`status` with the study open already (a supervisor asks several times a second)."""
+    """:func:`status` with the study open already (a supervisor asks several times a second).
+
+    ``known``: what an earlier call has found; runs whose trial is the same object are not looked at again.
+    """
     latest = ledger.latest() if ledger else {}
     sessions = live_sessions(workspace)
     workers = sum(session.options.workers for session in sessions)
     heard = [state for session in sessions for state in _worker_files(workspace, session.id)]
     by_key = {state["key"]: state for state in heard if state.get("key")}
-    runs = tuple(_run_status(workspace, run, latest.get(run.key), by_key.get(run.key)) for run in plan.runs)
+    runs = tuple(
+        _run_status(workspace, run, latest.get(run.key), by_key.get(run.key), known) for run in plan.runs
+    )
     started = min((session.started for session in sessions), default=None)
     return StudyStatus(
         study=plan.study,
@@ -233,6 +247,22 @@ def since(state: Mapping[str, Any]) -> float | None:
 
 
 def _run_status(
+    workspace: Workspace,
+    run: Run,
+    trial: FrozenTrial | None,
+    heard: Mapping[str, Any] | None,
+    known: Known | None,
+) -> RunStatus:
+    settled = trial is not None and trial.state != TrialState.RUNNING
+    if known is not None and settled:
+        before = known.get(run.key)
+        if before is None or before[0] is not trial:
+            before = known[run.key] = (trial, _look(workspace, run, trial, heard))
+        return before[1]
+    return _look(workspace, run, trial, heard)
+
+
+def _look(
     workspace: Workspace, run: Run, trial: FrozenTrial | None, heard: Mapping[str, Any] | None
 ) -> RunStatus:
     attrs: Mapping[str, Any] = trial.user_attrs if trial else {}

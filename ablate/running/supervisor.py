@@ -12,6 +12,8 @@ of their own, so that a terminal's Ctrl-C reaches the supervisor alone.
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import signal
 import subprocess
 import sys
@@ -61,6 +63,8 @@ from model.machine import available_cores
 
 TICK = 0.2
 """Seconds between looks at the workers."""
+RUNS_PER_LOOK = 300
+"""A study of so many runs is looked at every TICK, a larger one more seldom: looking costs time, too."""
 IDLE_DEATHS = 2
 """Deaths of its own outside any run after which a worker is not started again: it cannot work at all."""
 LONGEST_PAUSE = 30.0
@@ -76,11 +80,13 @@ class Work:
     read: Callable[[], StudyStatus]
     """Asked several times a second."""
     committed: Callable[[], None]
-    """Called after new results, and before the last look."""
+    """Called after new results, and before the last look: cheap."""
     parallel: int
     """How much of it can be done at a time: no more workers than that are started."""
     prepare: bool
     """Whether something has to be computed, hence prepared."""
+    finished: Callable[[], None] = lambda: None
+    """Called at the end: what would cost too much after every run."""
     threads: int = 1
     """CPU threads that a run computes with; preparation takes all cores."""
     notes: tuple[str, ...] = ()
@@ -98,8 +104,9 @@ def planned_work(
     todo = [run.key for run in plan.runs if not workspace.committed(run.key)]
     return Work(
         ledger,
-        read=lambda: read_status(workspace, plan, ledger),
-        committed=FrameWriter(workspace, plan).write,
+        read=functools.partial(read_status, workspace, plan, ledger, known={}),
+        committed=lambda: None,
+        finished=FrameWriter(workspace, plan).write,  # who reads before brings it up to date
         parallel=len(todo),
         prepare=any(sound_elsewhere(workspace, key) is None for key in todo),
         threads=plan.threads,
@@ -209,7 +216,6 @@ class Supervisor:
                 for line in self.work.notes:
                     self.view.say(line)
                 self.view.update(state)
-                self.work.committed()
                 if self.wanted and self.work.prepare and self.options.preparer:
                     self._serve([PREPARING])
                 if self.wanted and not self._stopping:
@@ -217,6 +223,7 @@ class Supervisor:
                 self.work.committed()
                 state = self.work.read()
                 self.view.update(state)
+                self.work.finished()
                 return state
         finally:
             self._kill_all()
@@ -226,17 +233,19 @@ class Supervisor:
         self.slots = [Slot(number) for number in numbers]
         for slot in self.slots:
             self._start(slot)
-        finished = (0, 0)
+        finished, looked, state = (0, 0), -math.inf, self.work.read()
         while any(slot.process or slot.due for slot in self.slots):
             time.sleep(TICK)
             for slot in self.slots:
                 self._watch(slot)
-            state = self.work.read()
+            self._obey(state)
+            if time.monotonic() - looked < TICK * len(state.runs) / RUNS_PER_LOOK:
+                continue
+            looked, state = time.monotonic(), self.work.read()
             if settled(state) != finished:
                 finished = settled(state)
                 self.work.committed()
             self.view.update(state)
-            self._obey(state)
 
     def _obey(self, state: StudyStatus) -> None:
         """Act on signals, and on failures under ``fail_fast``."""

@@ -13,14 +13,15 @@ places or metrics is as many claims, all of them of the study's one family.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, cast
 
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-from ablate.study.located import Located
+from ablate.study.located import Located, Mark
+from ablate.study.problems import Problems
 from ablate.study.text import shown
 from model.metric_names import (
     AUPIMO,
@@ -47,7 +48,7 @@ _CLAIM = re.compile(
 
 def editor_pattern() -> str:
     """What editors accept as a claim: a regular expression; they know no names of variants."""
-    labels = [label for label in map(metric_label, all_metrics()) if " " not in label]
+    labels = [re.escape(metric_label(metric)) for metric in all_metrics()]
     names = "|".join((*all_metrics(), AUPIMO, AUPIMO.upper(), *MECHANISM_METRICS, *labels))
     return (
         r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"
@@ -113,6 +114,44 @@ class Claim:
         """The claim that the refuted one makes; None of an equivalence."""
         flipped: dict[Direction, Direction] = {">": "<", "<": ">"}
         return None if self.direction == "~" else replace(self, direction=flipped[self.direction])
+
+
+def read_claims(
+    node: Located,
+    problems: Problems,
+    *,
+    variants: Collection[str],
+    categories: Collection[str] | None,
+    primary: str,
+    margin: float,
+) -> tuple[Claim, ...]:
+    """The claims of a study; what is wrong with one is noted in ``problems``, where it stands.
+
+    The parameters are those of :func:`parse_claim`.
+    """
+    claims: list[Claim] = []
+    for item in node.sequence("claims"):
+        with problems.noted():
+            for claim in parse_claim(
+                item, variants=variants, categories=categories, primary=primary, margin=margin
+            ):
+                _check_new(item.mark, claim, claims)
+                claims.append(claim)
+    return tuple(claims)
+
+
+def _check_new(mark: Mark, claim: Claim, earlier: Sequence[Claim]) -> None:
+    """Refuse a claim that repeats or mirrors another: one of the two would be a second chance."""
+    if claim in earlier:
+        mark.fail(f"the claim '{claim}' is given twice")
+    for other in earlier:
+        if claim.canonical == other.canonical:
+            mark.fail(f"the claim '{claim}' says the same as '{other}'")
+        if claim.opposite is not None and claim.opposite.canonical == other.canonical:
+            mark.fail(
+                f"the claim '{claim}' is the opposite of '{other}'",
+                hint="a claim is refuted where its opposite holds: keep one of the two",
+            )
 
 
 def parse_claim(

@@ -14,7 +14,9 @@ from model.encoders.build import entry_of
 from model.metric_names import plugged_metric
 from model.priors.entries import prior_entry
 
-COMPUTING = ("ablate.running.one_run", "ablate.running.deciding")
+COMPUTING = tuple(
+    f"ablate.running.{name}" for name in ("one_run", "material", "measuring", "deciding", "kept")
+)
 """Where a run begins to compute. Named, not imported: planning needs no torch."""
 
 

@@ -11,21 +11,24 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ablate.study.code import run_codes
-from ablate.study.spec import Row, StudySpec, categories_checked
-from model.canonical import canonical
+from ablate.study.rows import Row
+from ablate.study.spec import StudySpec, categories_checked
+from model.canonical import canonical, canonical_data
 from model.config import EncoderConfig, ModelConfig, dump_config
-from model.data.config import DataConfig
+from model.data.config import DataConfig, PseudoConfig
 
 RESULT_SCHEMA = 3
 """Raised when the same configuration would give other results, or other files, than before."""
 
 # The weights' fingerprint says what these only point at.
 _NOT_OF_THE_ENCODER = ("pretrained", "weights", "seed")
+# In the keys of runs that ask for it alone: all others keep the keys they had before there was one.
+_OF_A_PLATEAU = ("until", "plateau_window", "plateau_gain")
 
 
 @dataclass(frozen=True)
@@ -150,19 +153,28 @@ def make_plan(
     categories = sources.categories(spec.data)
     categories_checked(spec, categories)
     configs = [canonical(spec.config(row.overrides)) for row in rows]
+    read = [
+        canonical_data(spec.data_of(row.overrides), config)
+        for row, config in zip(rows, configs, strict=True)
+    ]
     encoders = {config.encoder: "" for config in configs}
     encoders = {encoder: sources.encoder(encoder) for encoder in encoders}
     cells: list[tuple[str | None, tuple[str, ...]]] = [(None, categories)]
     if spec.data.setting == "per_category":
         cells = [(category, (category,)) for category in categories]
-    contents = {held: sources.data(spec.data, held) for _, held in cells}
+    images = {data: replace(data, pseudo=PseudoConfig()) for data in read}
+    contents = {
+        (data, held): sources.data(data, held)
+        for data in dict.fromkeys(images.values())
+        for _, held in cells
+    }
 
     runs: dict[str, Run] = {}
     plan_rows: list[PlanRow] = []
     further = more or {}
     for seed in (*seeds, *further):
         for category, held in cells:
-            for row, config in zip(rows, configs, strict=True):
+            for row, config, data in zip(rows, configs, read, strict=True):
                 if seed in further and row.variant not in further[seed]:
                     continue
                 configuration = configuration_key(
@@ -170,10 +182,11 @@ def make_plan(
                     seed=seed,
                     categories=held,
                     aupro=spec.report.aupro,
-                    data_fingerprint=contents[held],
+                    data_fingerprint=contents[images[data], held],
                     encoder_fingerprint=encoders[config.encoder],
                     metrics=spec.metrics,
                     threads=spec.invocation.threads,
+                    pseudo=data.pseudo,
                 )
                 code = sources.code(config, spec.metrics)
                 key = run_key(configuration, code)
@@ -187,18 +200,18 @@ def make_plan(
                         categories=held,
                         factors=dict(row.factors),
                         config=config,
-                        data=spec.data,
+                        data=data,
                         aupro=spec.report.aupro,
                         keep_weights=spec.keep.weights,
                         keep_maps=spec.keep.maps,
                         metrics=spec.metrics,
                         configuration=configuration,
                         code_digest=code,
-                        contents=contents[held],
+                        contents=contents[images[data], held],
                         threads=spec.invocation.threads,
                     )
-    read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
-    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, read)
+    together = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
+    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, together)
 
 
 def run_key(configuration: str, code: str) -> str:
@@ -216,19 +229,16 @@ def configuration_key(
     encoder_fingerprint: str,
     metrics: Sequence[str] = (),
     threads: int = 1,
+    pseudo: PseudoConfig | None = None,
 ) -> str:
     """20 hex digits that identify all that a run's result depends on, but for the code.
 
     Of the data, only what is read counts: data that moved to another folder is the same data, and
-    one model for a single category is the same run in the unified setting and per category.
+    one model for a single category is the same run in the unified setting and per category. ``pseudo``:
+    what is drawn on training images; nothing counts as if there were no such setting.
     """
-    model = dump_config(canonical(config))
-    del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
-    for name in _NOT_OF_THE_ENCODER:
-        del model["encoder"][name]
-    content = {
+    content: dict[str, Any] = {
         "schema": RESULT_SCHEMA,
-        "model": model,
         "seed": seed,
         "categories": sorted(categories),
         "aupro": aupro,
@@ -238,8 +248,28 @@ def configuration_key(
     }
     if threads != 1:
         content["threads"] = threads
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
+    if pseudo is not None and pseudo.kind != "none":
+        content["pseudo"] = asdict(pseudo)
+    parts = {name: _compact(value) for name, value in content.items()} | {"model": _model_text(config)}
+    text = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts))
+    return hashlib.blake2b(f"{{{text}}}".encode(), digest_size=10).hexdigest()
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _model_text(config: ModelConfig) -> str:
+    """What counts of a configuration; asked for once per seed and category."""
+    model = dump_config(canonical(config))
+    del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
+    for name in _NOT_OF_THE_ENCODER:
+        del model["encoder"][name]
+    if config.train.until == "iterations":
+        for name in _OF_A_PLATEAU:
+            del model["train"][name]
+    return _compact(model)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 State = Literal["cached", "new", "duplicate"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from ablate.study.checking import Set, build, check_value, given_settings, parse_value
 from ablate.study.located import Located, Mark
+from ablate.study.problems import Problems
 from ablate.study.settings import Leaf, leaves
 from ablate.study.spec import Choices, Range, SearchConfig, known_categories
 from ablate.study.text import shown
@@ -53,7 +54,7 @@ def read_search(
     seeds: tuple[int, ...],
     data: DataConfig,
     *,
-    variants: Collection[str] = (),
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
     most: int | None = None,
 ) -> SearchConfig:
     """Read and check a search.
@@ -63,7 +64,7 @@ def read_search(
     node: the mapping below ``search:``; ``mark``: where that key stands.
     seeds: the study's own, which a search without seeds is judged on.
     data: the study's data, for the names of its categories.
-    variants: the study's named ones: the arms, if the search has any.
+    variants: the study's named ones and their settings: the arms, if the search has any.
     most: most seeds that the study may come to; an arm is searched for on others.
 
     Raises
@@ -75,7 +76,7 @@ def read_search(
         mark.fail("missing key 'space' in search", hint="e.g. space: {tail.q: {low: 0.01, high: 0.2}}")
     given = given_settings(node, SearchConfig, "search")
     space = _space(given.pop("space").value, node.keys["space"], "search.space")
-    arms = _arms(given.pop("arms").value, variants, space) if "arms" in given else {}
+    arms = _arms(given.pop("arms").value, variants or {}, space) if "arms" in given else {}
     values: dict[str, Any] = {
         path: parse_value(known[path], item.value, "search") for path, item in given.items()
     }
@@ -107,10 +108,13 @@ def read_search(
 
 
 def _arms(
-    node: Located, variants: Collection[str], space: Mapping[str, Range | Choices]
+    node: Located, variants: Mapping[str, Mapping[str, Any]], space: Mapping[str, Range | Choices]
 ) -> dict[str, dict[str, Range | Choices]]:
     """Every variant's own dimensions, those of the file checked."""
     found: dict[str, dict[str, Range | Choices]] = {name: {} for name in variants}
+    for name, settings in variants.items():
+        if data := sorted(set(settings) - set(leaves(ModelConfig))):
+            node.mark.fail(f"search.arms: arms share their data, but '{name}' sets {', '.join(data)}")
     for name, item in node.mapping("search.arms").items():
         if name not in found:
             node.keys[name].fail(
@@ -147,7 +151,13 @@ def _space(node: Located, mark: Mark, what: str) -> dict[str, Range | Choices]:
     given = given_settings(node, ModelConfig, what)
     if not given:
         mark.fail(f"{what} names no setting")
-    return {path: _dimension(leaves(ModelConfig)[path], item.value) for path, item in given.items()}
+    problems = Problems()
+    space: dict[str, Range | Choices] = {}
+    for path, item in given.items():
+        with problems.noted():
+            space[path] = _dimension(leaves(ModelConfig)[path], item.value)
+    problems.raise_all()
+    return space
 
 
 def _dimension(leaf: Leaf, node: Located) -> Range | Choices:

@@ -21,6 +21,9 @@ from model.errors import DataError
 
 _DEPTH = 2
 """Folders that an archive may have wrapped around a dataset."""
+_SPLITS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
+_PARTS = frozenset({"train", "test", "ground_truth"})
+"""Folders that layouts of published datasets have, in this spelling."""
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".7z", ".rar"})
 
 
@@ -80,9 +83,12 @@ def _read(
 
 def _places(folder: Path, depth: int = 0) -> Iterator[tuple[DatasetName, Path]]:
     """(layout, root) of the dataset in a folder or, where that has none, of those below."""
+    _require_the_layouts_spelling(folder)
     if _layout_of_category(folder) is not None or _is_visa_without_its_split(folder):
         return
     name = layout_of(folder)
+    if name == "folder" and not has_normal(folder):
+        _require_no_splits(folder)
     below = []
     if depth < _DEPTH and (name is None or (name == "folder" and not has_normal(folder))):
         below = [place for child in folders_in(folder) for place in _places(folder / child, depth + 1)]
@@ -91,6 +97,24 @@ def _places(folder: Path, depth: int = 0) -> Iterator[tuple[DatasetName, Path]]:
         yield from below
     else:
         yield name, folder
+
+
+def _require_the_layouts_spelling(folder: Path) -> None:
+    """Refuse ``Train`` beside ``test``: what is in it would be taken for something else."""
+    for base in (folder, *(folder / name for name in folders_in(folder))):
+        for name in folders_in(base):
+            if name.lower() in _PARTS and name != name.lower():
+                raise DataError(f"layouts write {base / name} in small letters", hint="rename it")
+
+
+def _require_no_splits(folder: Path) -> None:
+    """Refuse plain folders whose categories would be the parts of a split."""
+    splits = [name for name in folders_in(folder) if name.lower() in _SPLITS]
+    if splits:
+        raise DataError(
+            f"{folder} is split into {', '.join(splits)}, but not as a layout has it",
+            hint=f"expected: {READERS['mvtec'].layout}",
+        )
 
 
 def layout_of(root: Path) -> DatasetName | None:

@@ -5,15 +5,28 @@ from __future__ import annotations
 import base64
 import functools
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.evidence.judgement import Judgement
-from ablate.report.figures import curves, factor_lines, forest, gallery, heat_map, mechanism, slopes
+from ablate.report.figures import (
+    curves,
+    factor_lines,
+    forest,
+    gallery,
+    heat_map,
+    mechanism,
+    slopes,
+    specifications,
+)
 from ablate.report.figures.cores import shared_out
+from ablate.report.figures.fonts import fonts_with, glyphs_lacking
+from ablate.report.figures.paper import PLAIN, paper_of
 from ablate.report.figures.style import Drawing, style
 
 SECTIONS: Mapping[str, Sequence[Callable[[Judgement], Iterator[Drawing]]]] = {
+    "claims": (specifications.drawings,),
     "differences": (forest.drawings,),
     "categories": (slopes.drawings,),
     "strata": (mechanism.drawings,),
@@ -54,22 +67,55 @@ def draw(judgement: Judgement) -> dict[str, list[Picture]]:
 
 
 def _pictures(drawings: Callable[[Judgement], Iterator[Drawing]], judgement: Judgement) -> list[Picture]:
-    with style():
-        return [_picture(drawing) for drawing in drawings(judgement)]
+    """The figures of one kind; in fonts that have the glyphs of the study's names."""
+    paper = paper_of(judgement.results.venue)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # mended here, or said
+        with style(paper.families):
+            made = laid_out(drawings(judgement), paper.leading)
+            lacking = glyphs_lacking((drawing.figure for drawing in made), paper.families)
+            if not lacking:
+                return [_picture(drawing) for drawing in made]
+        others, homeless = fonts_with(lacking)
+        with style((*paper.families, *others)):
+            made = laid_out(drawings(judgement), paper.leading)
+            return [_picture(drawing, _homeless_note(homeless)) for drawing in made]
 
 
-def _picture(drawing: Drawing) -> Picture:
+def laid_out(drawings: Iterable[Drawing], leading: float = PLAIN.leading) -> list[Drawing]:
+    """The drawings with everything in its place, which each file would otherwise compute once more."""
+    from matplotlib.text import Text
+
+    made = list(drawings)
+    for drawing in made:
+        texts = [text for text in drawing.figure.findobj(Text) if isinstance(text, Text)]
+        for ax in drawing.figure.axes:
+            texts += [*ax.get_xticklabels(), *ax.get_yticklabels()]  # made when they are asked for
+        for text in texts:
+            text.set_linespacing(leading)
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")
+    return made
+
+
+def _homeless_note(characters: frozenset[str]) -> str:
+    if not characters:
+        return ""
+    return (
+        f" No installed font has {' '.join(sorted(characters))}: install one (Noto has most scripts), or "
+        "use other names."
+    )
+
+
+def _picture(drawing: Drawing, note: str = "") -> Picture:
     png, pdf = io.BytesIO(), io.BytesIO()
-    drawing.figure.draw_without_rendering()
-    # Everything has its place now: each file would otherwise compute it once more.
-    drawing.figure.set_layout_engine("none")
     drawing.figure.savefig(png, format="png", dpi=drawing.dpi)
     # Without a date the same results give the same file.
     drawing.figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
     return Picture(
         drawing.name,
         drawing.title,
-        drawing.caption,
+        drawing.caption + note,
         png.getvalue(),
         pdf.getvalue(),
         float(drawing.figure.get_figwidth()),

@@ -12,7 +12,7 @@ from ablate.report.numbers import USUAL, Style
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.marks import mark_best, missing_note, quoted_cell, raw_estimate, raw_quoted
 from ablate.report.tables.notes import Notes, bold_note, common_notes, quoted_note
-from ablate.report.words import count_text, metric_label
+from ablate.report.words import count_text, metric_label, variant_label
 
 TRANSPOSE_FROM = 7
 """From this many categories on, the table has one row per category: a page is taller than wide."""
@@ -75,7 +75,10 @@ def category_table(judgement: Judgement, style: Style = USUAL) -> Table:
     if len(results.categories) < TRANSPOSE_FROM:
         columns = tuple(Column(p or "mean") for p in places)
         rows = (
-            *(Row(v, tuple(grid[v, p] for p in places), v == results.baseline) for v in results.variants),
+            *(
+                Row(variant_label(results, v), tuple(grid[v, p] for p in places), v == results.baseline)
+                for v in results.variants
+            ),
             *(
                 Row(q.variant, tuple(quoted[q.variant, p] for p in places), rule=not number)
                 for number, q in enumerate(given)
@@ -83,7 +86,7 @@ def category_table(judgement: Judgement, style: Style = USUAL) -> Table:
         )
     else:
         columns = (
-            *(Column(v, baseline=v == results.baseline) for v in results.variants),
+            *(Column(variant_label(results, v), baseline=v == results.baseline) for v in results.variants),
             *(Column(q.variant, "quoted") for q in given),
         )
         rows = tuple(

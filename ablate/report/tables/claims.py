@@ -57,14 +57,14 @@ def claims_table(judgement: Judgement, style: Style = USUAL) -> Table | None:
         corner="claim",
         columns=COLUMNS,
         rows=tuple(
-            Row(claim_text(j.claim) + _standing(j), cells)
+            Row(claim_text(j.claim, results) + _standing(j), cells)
             for j, cells in zip(judged, difference_rows(shown, results.keys, style), strict=True)
         ),
         notes=(
             COLUMNS_NOTE,
             *sign_flip_note(found),
             *images_note([j.images for j in judged]),
-            *identical_note(found),
+            *identical_note(results, found),
             *filter(None, [calibration_note(judgement)]),
             *common_notes(results),
         ),

@@ -19,6 +19,7 @@ from ablate.report.words import (
     percent_text,
     plural,
     seeds_text,
+    variant_label,
 )
 from model.metric_names import MECHANISM_METRICS
 
@@ -161,9 +162,9 @@ def sign_flip_note(found: Sequence[Difference]) -> tuple[str, ...]:
     return (f"The sign-flip permutation test is left out: its smallest two-sided p is {smallest}.",)
 
 
-def identical_note(found: Sequence[Difference]) -> tuple[str, ...]:
+def identical_note(results: Results, found: Sequence[Difference]) -> tuple[str, ...]:
     """Comparisons that have no spread."""
-    names = dict.fromkeys(d.variant for d in found if d.identical)
+    names = dict.fromkeys(variant_label(results, d.variant) for d in found if d.identical)
     if not names:
         return ()
     return (

@@ -29,6 +29,7 @@ from ablate.report.words import (
     metric_label,
     metric_level,
     plural,
+    variant_label,
     verdict_text,
 )
 from model.metric_names import AUPIMO, all_metrics
@@ -42,19 +43,20 @@ def difference_table(judgement: Judgement, style: Style = USUAL) -> Table:
     """Every variant against the baseline on the primary metric, with everything a referee asks."""
     results = judgement.results
     found = list(judgement.primary.differences.values())
+    baseline = variant_label(results, results.baseline)
     images = [judgement.images(d) for d in found]
     shown = [
         Shown(d, made, verdict_text(d.verdict), looks_text(d.looks, results.max_seeds))
         for d, made in zip(found, images, strict=True)
     ]
     rows = [
-        Row(d.variant, cells)
+        Row(variant_label(results, d.variant), cells)
         for d, cells in zip(found, difference_rows(shown, results.keys, style), strict=True)
     ]
     return Table(
         name="differences",
-        title=f"{metric_label(results.primary)} against {results.baseline}",
-        caption=f"{results.name}: difference to {results.baseline} in {metric_label(results.primary)}, "
+        title=f"{metric_label(results.primary)} against {baseline}",
+        caption=f"{results.name}: difference to {baseline} in {metric_label(results.primary)}, "
         f"{style.points}. {columns_caption(results, found)} "
         f"Holm over {plural(judgement.primary.family, 'comparison')}.",
         corner="variant",
@@ -64,7 +66,7 @@ def difference_table(judgement: Judgement, style: Style = USUAL) -> Table:
             COLUMNS_NOTE,
             *sign_flip_note(found),
             *images_note(images),
-            *identical_note([d for d in found if d.variant not in results.same_as]),
+            *identical_note(results, [d for d in found if d.variant not in results.same_as]),
             *_copy_note(results),
             *filter(None, [calibration_note(judgement)]),
             *common_notes(results),
@@ -75,7 +77,10 @@ def difference_table(judgement: Judgement, style: Style = USUAL) -> Table:
 
 def _copy_note(results: Results) -> tuple[str, ...]:
     """Rows that are one configuration."""
-    pairs = [f"{copy} is {original}" for copy, original in results.same_as.items()]
+    pairs = [
+        f"{variant_label(results, copy)} is {variant_label(results, original)}"
+        for copy, original in results.same_as.items()
+    ]
     return (f"Same configuration, hence the same runs: {'; '.join(pairs)}.",) if pairs else ()
 
 
@@ -87,6 +92,7 @@ def all_differences_table(judgement: Judgement, style: Style = USUAL) -> Table:
     results = judgement.results
     metrics = [m for m in style.chosen((*all_metrics(), AUPIMO)) if m in results.measured]
     by_metric = {m: judgement.comparison(m).differences for m in metrics}
+    baseline = variant_label(results, results.baseline)
     others = [v for v in results.variants if v != results.baseline]
     few = len(results.runs) <= IMAGES_UP_TO
 
@@ -96,7 +102,7 @@ def all_differences_table(judgement: Judgement, style: Style = USUAL) -> Table:
     digits = {m: style.column(ends(d.estimate for d in by_metric[m].values())) for m in metrics}
     rows = [
         Row(
-            v,
+            variant_label(results, v),
             tuple(
                 Cell(
                     digits[m].text(by_metric[m][v].estimate.mean, signed=True),
@@ -110,8 +116,8 @@ def all_differences_table(judgement: Judgement, style: Style = USUAL) -> Table:
     ]
     return Table(
         name="differences_all_metrics",
-        title=f"All metrics against {results.baseline}",
-        caption=f"{results.name}: paired difference to {results.baseline}, {style.points}, with "
+        title=f"All metrics against {baseline}",
+        caption=f"{results.name}: paired difference to {baseline}, {style.points}, with "
         f"{results.coverage} {interval_name(results)} for new seeds on these images. Nothing is marked: "
         "with this many entries some intervals exclude 0 by chance; tests are made on "
         f"{metric_label(results.primary)} alone. Intervals for new images too stand in the CSV.",

@@ -14,7 +14,7 @@ from ablate.report.numbers import USUAL, Style, ends
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.difference_columns import interval_name, raw_difference
 from ablate.report.tables.notes import common_notes
-from ablate.report.words import level_text, metric_label, verdict_text
+from ablate.report.words import level_label, level_text, metric_label, variant_label, verdict_text
 
 
 def factor_tables(judgement: Judgement, style: Style = USUAL) -> Iterator[Table]:
@@ -40,11 +40,12 @@ def _swept(judgement: Judgement, style: Style) -> Table | None:
     deltas = style.column(ends(d.estimate for d in found.values() if d))
     rows: list[Row] = []
     for sweep in sweeps:
-        name = f"{sweep.factor} ({sweep.named})" if sweep.named else sweep.factor
+        named = variant_label(results, sweep.named) if sweep.named else ""
+        name = f"{sweep.factor} ({named})" if named else sweep.factor
         for i, (level, variant) in enumerate(sweep.variants.items()):
             e, d = means[variant], found[variant]
             cells = (
-                Cell(level_text(level)),
+                Cell(level_label(results, sweep.factor, level)),
                 Cell(digits.text(e.mean), digits.spread(e.sd), keys=primary.keys(variant)),
                 Cell(deltas.text(d.estimate.mean, signed=True), deltas.interval(d.estimate))
                 if d
@@ -57,8 +58,8 @@ def _swept(judgement: Judgement, style: Style) -> Table | None:
         title=f"{metric_label(primary.metric)} over the levels of each factor",
         caption=f"{results.name}: {metric_label(primary.metric)} over the levels of each factor, "
         f"{style.unit}, mean ± sd over seeds (these test images). Δ: paired difference to "
-        f"{results.baseline}, {style.points}, with {results.coverage} {interval_name(results)}; verdicts "
-        "after Holm over all variants.",
+        f"{variant_label(results, results.baseline)}, {style.points}, with {results.coverage} "
+        f"{interval_name(results)}; verdicts after Holm over all variants.",
         corner="factor",
         columns=(
             Column("level"),
@@ -99,16 +100,22 @@ def _crossed(judgement: Judgement, data: HeatMap, name: str, style: Style) -> Ta
             digits.text(shown[at].mean), digits.spread(shown[at].sd), change, keys=primary.keys(d.variant)
         )
 
-    named = f" ({data.title})" if data.title else ""
+    named = f" ({variant_label(results, data.title)})" if data.title else ""
     return Table(
         name=name,
         title=f"{metric_label(data.metric)} over {data.row_factor} and {data.column_factor}{named}",
         caption=f"{results.name}{named}: {metric_label(data.metric)}, {style.unit}, mean ± sd over seeds "
-        f"(these test images). Small: paired difference to {data.baseline}, {style.points}. Nothing is "
-        "marked.",
+        f"(these test images). Small: paired difference to {variant_label(results, data.baseline)}, "
+        f"{style.points}. Nothing is marked.",
         corner=data.row_factor,
-        columns=tuple(Column(level_text(level), data.column_factor) for level in data.columns),
-        rows=tuple(Row(level_text(a), tuple(cell((a, b)) for b in data.columns)) for a in data.rows),
+        columns=tuple(
+            Column(level_label(results, data.column_factor, level), data.column_factor)
+            for level in data.columns
+        ),
+        rows=tuple(
+            Row(level_label(results, data.row_factor, a), tuple(cell((a, b)) for b in data.columns))
+            for a in data.rows
+        ),
         notes=common_notes(results),
         raw=pd.DataFrame(
             [

@@ -13,7 +13,7 @@ from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.difference_columns import images_note
 from ablate.report.tables.marks import missing_note, raw_estimate
 from ablate.report.tables.notes import Notes, common_notes
-from ablate.report.words import DASH, metric_label, percent_text
+from ablate.report.words import DASH, metric_label, percent_text, variant_label
 
 
 def levels_table(judgement: Judgement, style: Style = USUAL) -> Table:
@@ -29,7 +29,7 @@ def levels_table(judgement: Judgement, style: Style = USUAL) -> Table:
         images = both[v]
         rows.append(
             Row(
-                v,
+                variant_label(results, v),
                 (
                     Cell(
                         digits.text(e.mean),

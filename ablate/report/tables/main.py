@@ -14,7 +14,7 @@ from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.components import component_cells, components
 from ablate.report.tables.marks import mark_best, missing_note, quoted_cell, raw_estimate, raw_quoted
 from ablate.report.tables.notes import Notes, bold_note, common_notes, quoted_note
-from ablate.report.words import count_text, metric_label, metric_level, table_metrics
+from ablate.report.words import count_text, metric_label, metric_level, table_metrics, variant_label
 
 
 def main_table(judgement: Judgement, style: Style = USUAL) -> Table:
@@ -90,7 +90,10 @@ def main_table(judgement: Judgement, style: Style = USUAL) -> Table:
         corner="variant",
         columns=tuple(columns),
         rows=(
-            *(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+            *(
+                Row(variant_label(results, v), tuple(rows[v]), v == results.baseline)
+                for v in results.variants
+            ),
             *rows_quoted,
         ),
         notes=(*notes.lines(), *common_notes(results)),

@@ -13,7 +13,7 @@ from ablate.report.numbers import USUAL
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.marks import raw_estimate
 from ablate.report.tables.notes import Notes, common_notes
-from ablate.report.words import count_text, metric_label
+from ablate.report.words import count_text, metric_label, variant_label
 from model.metric_names import AUPIMO, COMPLETIONS, DEFECT_COMPLETIONS, MECHANISM_METRICS
 
 DECIMALS = 3
@@ -62,7 +62,9 @@ def mechanism_table(judgement: Judgement) -> Table | None:
         "at false-positive rates of 1e-5 to 1e-4. Small: difference to the baseline (grey).",
         corner="variant",
         columns=tuple(Column(metric_label(name), _group(name)) for name in metrics),
-        rows=tuple(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+        rows=tuple(
+            Row(variant_label(results, v), tuple(rows[v]), v == results.baseline) for v in results.variants
+        ),
         notes=(*notes.lines(), *common_notes(results)),
         raw=pd.DataFrame(raw),
     )

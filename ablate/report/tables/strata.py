@@ -15,7 +15,7 @@ from ablate.report.numbers import USUAL, Style
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.marks import mark_best, raw_estimate
 from ablate.report.tables.notes import Notes, bold_note, common_notes
-from ablate.report.words import count_text, metric_label, stratum_group, stratum_label
+from ablate.report.words import count_text, metric_label, stratum_group, stratum_label, variant_label
 
 
 def strata_table(
@@ -72,7 +72,9 @@ def strata_table(
         + (f" {bold_note(results)}" if multi else ""),
         corner="variant",
         columns=tuple(Column(stratum_label(s), stratum_group(s)) for s in ["all", *strata]),
-        rows=tuple(Row(v, tuple(rows[v]), v == results.baseline) for v in results.variants),
+        rows=tuple(
+            Row(variant_label(results, v), tuple(rows[v]), v == results.baseline) for v in results.variants
+        ),
         notes=(*notes.lines(), *_stratum_sizes(results, strata), *common_notes(results)),
         raw=pd.DataFrame(raw),
     )

@@ -21,7 +21,7 @@ READERS: dict[str, Reader] = {
             "built in: three drawn surfaces with blobs and scratches, streaks, faint broken rows",
             "no root; drawn into the cache folder on demand",
             read_stripes,
-            locate_stripes,
+            locate=locate_stripes,
         ),
         Reader(
             "mvtec",
@@ -34,12 +34,14 @@ READERS: dict[str, Reader] = {
             "MVTec AD 2, public test set",
             "<category>/train/good, test_public/{good,bad}, test_public/ground_truth/bad/<stem>_mask.png",
             read_mvtec_ad2,
+            frozenset({"validation", "test_private", "test_private_mixed"}),
         ),
         Reader(
             "loco",
             "MVTec LOCO AD; the union of an image's masks counts",
             "<category>/train/good, test/<type>, ground_truth/<type>/<stem>/*.png",
             read_loco,
+            frozenset({"validation"}),
         ),
         Reader(
             "btad",
@@ -58,6 +60,7 @@ READERS: dict[str, Reader] = {
             "Real-IAD with its published split, all views or one",
             "realiad_jsons[_sv]/<category>.json, realiad_{1024,512,256}/<category>/...",
             read_realiad,
+            frozenset({"realiad_1024", "realiad_512", "realiad_256"}),
         ),
         Reader(
             "magnetic_tile",

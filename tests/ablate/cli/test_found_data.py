@@ -62,6 +62,14 @@ def test_what_metrics_will_lack_is_said(tmp_path: Path, capsys: pytest.CaptureFi
     assert "# data has no anomalous test images: its metrics are undefined." in capsys.readouterr().out
 
 
+def test_a_folder_whose_name_a_study_would_change_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layouts.mvtec(tmp_path / "data ${HOME}")
+    assert init("--from-data", tmp_path / "data ${HOME}") == 2
+    assert "variable of the environment" in capsys.readouterr().err
+
+
 def test_the_data_are_described_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = layouts.mvtec(tmp_path / "data")
     for option, value in (("--dataset", "mvtec"), ("--root", "x"), ("--categories", "a")):

@@ -15,7 +15,7 @@ import pytest
 
 from ablate.evidence.judgement import Judgement
 from ablate.report.latex import KEY_DIGITS, PACKAGES, label, panels, to_latex
-from ablate.report.numbers import VENUES, Style
+from ablate.report.numbers import GENERAL, VENUES, Style
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.tables.main import main_table
 from tests.ablate.report_inputs import every_table, judged, results
@@ -94,7 +94,7 @@ SHRUNK = (
 
 
 def document(names: list[str], style: Style) -> str:
-    venue = VENUES[style.venue]
+    venue = VENUES[style.venue or GENERAL]
     columns = "twocolumn" if venue.page != venue.column else "onecolumn"
     gap = max(10.0, venue.page - 2 * venue.column)
     return (

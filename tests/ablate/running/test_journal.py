@@ -56,6 +56,28 @@ def test_a_damaged_journal_is_written_anew_from_the_finished_runs(tmp_path: Path
     assert states(open_ledger(workspace)) == ["COMPLETE"] * 2
 
 
+def test_a_batch_is_one_write_and_after_an_error_none(tmp_path: Path) -> None:
+    workspace, _, ledger = open_study(tmp_path, fakes.make_fake_plan())
+    before = workspace.journal.read_bytes()
+
+    def fail() -> None:
+        with ledger.journal.batch():
+            ledger.book.add({}, {}, {"key": "lost"})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert workspace.journal.read_bytes() == before
+    ledger = open_ledger(workspace)
+    with ledger.journal.batch():
+        for number in range(3):
+            ledger.book.add({}, {}, {"key": str(number)})
+        assert workspace.journal.read_bytes() == before
+    ledger.book.add({}, {}, {"key": "after"})
+    for seen in (ledger, open_ledger(workspace)):
+        assert [trial.user_attrs["key"] for trial in seen.trials()][1:] == ["0", "1", "2", "after"]
+
+
 def test_categoricals_hold_scalars_as_they_are_and_the_rest_by_its_text() -> None:
     for value in (None, True, 2, 0.5, "row"):
         assert categorical(value) is value

@@ -254,6 +254,47 @@ def test_what_a_run_adds_to_the_journal_does_not_grow_with_the_study(tmp_path: P
     assert status(workspace.study_dir).finished == 30
 
 
+def test_what_a_run_adds_to_the_journal_does_not_grow_with_the_variants(tmp_path: Path) -> None:
+    sizes = []
+    for count in (100, 400):
+        workspace, plan, _ = open_study(
+            tmp_path / str(count), fakes.make_fake_plan([f"v{i:03d}" for i in range(count)])
+        )
+        sizes.append(workspace.journal.stat().st_size / len(plan.runs))
+    assert sizes[1] < 1.1 * sizes[0]
+
+
+def test_others_may_enter_while_many_runs_are_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each take that settles lets go of the section after a few runs."""
+    first = fakes.make_fake_plan(seeds=7, study="first")
+    _, plan, ledger = open_study(tmp_path, first)
+    for _ in plan.runs:
+        finish(ledger, take(ledger, plan))
+    _, second, other = open_study(tmp_path, fakes.make_fake_plan(seeds=7, study="second"))
+    entered = []
+    critical = other.journal.critical
+    monkeypatch.setattr("ablate.running.ledger.SETTLED_AT_ONCE", 3)
+    monkeypatch.setattr(other.journal, "critical", lambda: (entered.append(1), critical())[1])
+    assert other.take(second.runs, WORKER) is Nothing.DONE
+    assert states(other) == ["COMPLETE"] * 7
+    assert len(entered) == 3
+
+
+def test_a_journal_lost_after_the_end_is_complete_again(tmp_path: Path) -> None:
+    workspace, plan, ledger = open_study(tmp_path, fakes.make_fake_plan(seeds=2))
+    for _ in plan.runs:
+        finish(ledger, take(ledger, plan))
+    before = [(trial.value, trial.user_attrs["metrics"]) for trial in ledger.trials()]
+    workspace.journal.unlink()
+    ledger = open_ledger(workspace)
+    ledger.describe(plan)
+    ledger.plan(plan)
+    assert states(ledger) == ["COMPLETE"] * 2
+    assert [(trial.value, trial.user_attrs["metrics"]) for trial in ledger.trials()] == before
+
+
 def test_the_draft_of_a_killed_attempt_is_not_committed(tmp_path: Path) -> None:
     workspace, plan, ledger = open_study(tmp_path, fakes.make_fake_plan())
     dead = take(ledger, plan)

@@ -77,15 +77,20 @@ def _picture(path: str) -> Callable[[Path], object]:
         (_picture("things/1.png"), "no layout that is known; in it: things .*<category>/train/good"),
         (lambda root: (root / "data.zip").write_text(""), "holds archives .unpack"),
         (lambda root: (root / "notes.txt").write_text(""), "no images in .*\\.png"),
-        (_picture("bottle/train/good/1.png"), None),
+        (_picture("bottle/train/good/1.png"), "split into train, but not as a layout"),
+        (lambda root: (layouts.mvtec(root), (root / "bottle/train").rename(root / "bottle/Train")),
+         "bottle/Train in small letters .rename"),
+        (lambda root: (layouts.mvtec(root), (root / "bottle/test").rename(root / "bottle/testing")),
+         "bottle is split into testing, train, but not as a layout has it .*<category>/train/good"),
         (lambda root: (layouts.mvtec(root), layouts.picture(root / "bottle/train/crack/1.png")), "crack"),
         (lambda root: (layouts.mvtec(root), layouts.picture(root / "bottle/test/dent/9.png")),
          "9.png has no mask .*dataset: folder"),
     ],
-    ids=["images", "visa", "other", "archive", "empty", "train only", "defects train", "no mask"],
+    ids=["images", "visa", "other", "archive", "empty", "train only", "capitals", "other names",
+         "defects train", "no mask"],
 )  # fmt: skip
 def test_a_mess_ends_in_a_line_that_says_what_to_do(
-    tmp_path: Path, build: Callable[[Path], object], said: str | None
+    tmp_path: Path, build: Callable[[Path], object], said: str
 ) -> None:
     root = tmp_path / "data"
     root.mkdir()

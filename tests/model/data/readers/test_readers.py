@@ -5,6 +5,7 @@ Expected samples are written down from the published layouts, not taken from the
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections import Counter
 from collections.abc import Callable
@@ -135,6 +136,14 @@ def test_btad_finds_masks_of_any_suffix(tmp_path: Path) -> None:
     assert tally(samples)["01", "train", "good"] == 3
     assert masks(samples, tmp_path)[0] == "01/ground_truth/ko/0000.png"
     assert masks(samples, tmp_path)[-1] == "03/ground_truth/ko/0002.bmp"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    layouts.mvtec(tmp_path)
+    layouts.picture(tmp_path / "bottle/test/good/a.png").rename(tmp_path / "bottle/test/good/\udcff.png")
+    with pytest.raises(DataError, match=r"the name b'\\xff\.png' in .*test/good is no text \(rename it\)"):
+        read(tmp_path, "mvtec")
 
 
 def test_visa(tmp_path: Path) -> None:
