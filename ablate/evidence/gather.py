@@ -18,10 +18,10 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.derived import derived_plan
-from ablate.evidence.frame_file import TEXT_COLUMNS, read_frame
 from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.quoted import read_quoted
+from ablate.evidence.reading import TEXT_COLUMNS, read_frame
 from ablate.evidence.results import Results, RunState
 from ablate.evidence.searched import searches_of
 from ablate.running.folder import Workspace

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablate.evidence.frame_file import read_frame
+from ablate.evidence.reading import read_frame
 from ablate.evidence.stats import POINTS
 from ablate.running.folder import Workspace
 from ablate.running.scores import reporting_split

@@ -43,6 +43,7 @@ from ablate.study.spec import (
     Invocation,
     KeepConfig,
     ReportConfig,
+    SearchConfig,
     StudyFile,
     StudySpec,
     Variant,
@@ -103,7 +104,7 @@ class _Reader:
     def read(self, path: Path, text: str, invocation: Invocation) -> StudySpec:
         noted, attempt = self.problems.noted, self.problems.attempt
         self._check_keys()
-        arms = attempt(lambda: check_exclusive(self.root), None)
+        arms = attempt(lambda: check_exclusive(self.root), False)
         study = attempt(self._study, "")
         data = attempt(self._data, None)
         preset, base, base_sets = attempt(self._base, _BaseParts(None, {}, {}))
@@ -127,14 +128,9 @@ class _Reader:
         report = attempt(lambda: self._report(names), ReportConfig())
         claims: tuple[Claim, ...] = ()
         if names:
-            claims = attempt(lambda: self._claims(names, data, report, bool(arms)), claims)
-        most = attempt(self._most_seeds, None)
-        search = None
-        if arms is not None and "search" in self.items and data is not None:
-            node, mark = self.items["search"], self.root.keys["search"]
-            search = attempt(
-                lambda: read_search(node, mark, seeds, data, variants=list(variants), most=most), None
-            )
+            claims = attempt(lambda: self._claims(names, data, report, arms), claims)
+        most = most_seeds(self.items["seeds"].plain()) if "seeds" in self.items and rows_known else None
+        search = attempt(lambda: self._search(seeds, data, variants if arms else None, most), None)
         keep = attempt(lambda: self._section("keep"), KeepConfig())
         self.problems.raise_all()
         assert data is not None
@@ -154,7 +150,7 @@ class _Reader:
             text=text,
             invocation=invocation,
             variant_labels=labels,
-            max_seeds=most,
+            max_seeds=most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None,
             marks=_marks(base_sets, variant_sets, factor_marks),
         )
 
@@ -163,8 +159,18 @@ class _Reader:
             return _FactorParts(None, {})
         return _FactorParts(*read_factors(self.items["factors"], self.root.keys["factors"]))
 
-    def _most_seeds(self) -> int | None:
-        return most_seeds(self.items["seeds"].plain()) if "seeds" in self.items else None
+    def _search(
+        self,
+        seeds: tuple[int, ...],
+        data: DataConfig | None,
+        arms: Mapping[str, Mapping[str, Any]] | None,
+        most: int | None,
+    ) -> SearchConfig | None:
+        compared = {"variants", "factors"} & set(self.items)
+        if "search" not in self.items or data is None or (compared and arms is None):
+            return None
+        mark = self.root.keys["search"]
+        return read_search(self.items["search"], mark, seeds, data, variants=arms, most=most)
 
     def _check_keys(self) -> None:
         known = keys(StudyFile)

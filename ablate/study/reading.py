@@ -90,8 +90,7 @@ def load_recorded(
         beside=Path(invocation.folder) if invocation.folder else None,
     )
     given = (*invocation.overrides, *overrides)
-    told = replace(invocation, overrides=given, smoke=invocation.smoke or smoke)
-    spec = replace(spec, invocation=told)
+    spec = replace(spec, invocation=replace(invocation, overrides=given, smoke=invocation.smoke or smoke))
     return arm_of(spec, invocation.arm) if invocation.arm else spec
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +54,7 @@ def read_search(
     seeds: tuple[int, ...],
     data: DataConfig,
     *,
-    variants: Collection[str] = (),
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
     most: int | None = None,
 ) -> SearchConfig:
     """Read and check a search.
@@ -64,7 +64,7 @@ def read_search(
     node: the mapping below ``search:``; ``mark``: where that key stands.
     seeds: the study's own, which a search without seeds is judged on.
     data: the study's data, for the names of its categories.
-    variants: the study's named ones: the arms, if the search has any.
+    variants: the study's named ones and their settings: the arms, if the search has any.
     most: most seeds that the study may come to; an arm is searched for on others.
 
     Raises
@@ -76,7 +76,7 @@ def read_search(
         mark.fail("missing key 'space' in search", hint="e.g. space: {tail.q: {low: 0.01, high: 0.2}}")
     given = given_settings(node, SearchConfig, "search")
     space = _space(given.pop("space").value, node.keys["space"], "search.space")
-    arms = _arms(given.pop("arms").value, variants, space) if "arms" in given else {}
+    arms = _arms(given.pop("arms").value, variants or {}, space) if "arms" in given else {}
     values: dict[str, Any] = {
         path: parse_value(known[path], item.value, "search") for path, item in given.items()
     }
@@ -108,10 +108,13 @@ def read_search(
 
 
 def _arms(
-    node: Located, variants: Collection[str], space: Mapping[str, Range | Choices]
+    node: Located, variants: Mapping[str, Mapping[str, Any]], space: Mapping[str, Range | Choices]
 ) -> dict[str, dict[str, Range | Choices]]:
     """Every variant's own dimensions, those of the file checked."""
     found: dict[str, dict[str, Range | Choices]] = {name: {} for name in variants}
+    for name, settings in variants.items():
+        if data := sorted(set(settings) - set(leaves(ModelConfig))):
+            node.mark.fail(f"search.arms: arms share their data, but '{name}' sets {', '.join(data)}")
     for name, item in node.mapping("search.arms").items():
         if name not in found:
             node.keys[name].fail(

@@ -1,4 +1,4 @@
-"""``runs.csv`` as it lies in a study's folder, read back."""
+"""The frame of a study as evidence reads it: checked, with names as text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ablate.running.recorded import StoredPlan
 from model.errors import StorageError
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
+_DONE = ("done", "reused")
 
 
 def read_frame(workspace: Workspace, plan: StoredPlan | None = None) -> pd.DataFrame:
