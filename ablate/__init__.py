@@ -31,6 +31,8 @@ verdict   what the runs say of a claim: supported, refuted, or what is missing t
 finding   one line of what an examination or a report found, with how much it matters
 session   one supervisor with its workers, from start to end
 worker    a process that takes runs, one after another, and computes them
+lease     a worker's right to the run that it has taken, until it ends or falls silent
+plug-in   a module of a user's own with priors, encoders, readers or metrics that a study names
 ========  ===========================================================================================
 """
 

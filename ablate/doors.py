@@ -6,6 +6,7 @@ The command line goes through the same doors. Everything slow is imported by the
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from model.errors import ConfigError
 if TYPE_CHECKING:
     from ablate.evidence.judgement import Judgement
     from ablate.evidence.results import Results
+    from ablate.report.numbers import Style
     from ablate.running.conclusion import Result
     from ablate.running.progress import View
     from ablate.running.server import Remote
@@ -115,9 +117,9 @@ def start(
             "--slurm needs a server for the queue: file locks are not safe across a cluster's nodes",
             hint="add --storage postgresql://user@host/database; docs/cluster.md says how to start one",
         )
-    if spec.search:
-        if remote is not None:
-            raise ConfigError("a search runs on one machine", hint="leave --storage out")
+    if spec.search and remote is not None:
+        raise ConfigError("a search runs on one machine", hint="leave --storage out")
+    if spec.search and not spec.search.arms:
         from ablate.running.search import run_search
 
         return run_search(spec, results, options, view=view)
@@ -131,6 +133,10 @@ def start(
     def compute(plan: Plan, shown: View | None) -> Result:
         return _compute(adopt(plan, results), results, options, shown, remote, slurm)
 
+    if spec.search:
+        from ablate.search_arms import run_arms
+
+        return run_arms(spec, results, options, view, futility=futility, compute=compute)
     if spec.max_seeds is not None and spec.claims:
         from ablate.until_decided import run_until_decided
 
@@ -175,16 +181,39 @@ def gather(study: Path | str) -> Results:
     return read(_brought_up_to_date(study))
 
 
-def make_report(study: Path | str) -> Path:
+def make_report(study: Path | str, style: Style | None = None) -> Path:
     """Remake tables, figures and the page of a study's folder; returns the page's path.
+
+    ``style``: decimals, unit, metrics, and the venue whose pages tables and figures are for.
 
     Raises
     ------
     StorageError: there is no such study, or nothing in it.
+    ConfigError: no such venue.
     """
+    from ablate.report.numbers import USUAL
     from ablate.report.page import write_report
 
-    return write_report(judge(study))
+    return write_report(judge(study), style or USUAL)
+
+
+def report_together(
+    studies: Sequence[Path | str], results: Path | str = RESULTS, style: Style | None = None
+) -> Path:
+    """One report of several studies' variants, in ``results/A+B/report``; returns the page's path.
+
+    Raises
+    ------
+    StorageError: a study is not there, or they have no category in common.
+    """
+    from ablate.evidence.across import together
+    from ablate.evidence.judgement import Judgement
+    from ablate.report.numbers import USUAL
+    from ablate.report.page import write_report
+
+    made = [gather(study) for study in studies]
+    folder = Path(results) / "+".join(study.name for study in made)
+    return write_report(Judgement(together(made, folder)), style or USUAL)
 
 
 def judge(study: Path | str) -> Judgement:

@@ -35,7 +35,8 @@ from scipy import ndimage, special
 from ablate.evidence.boundaries import Plan, nominal_p, running_p, running_t, running_z
 from ablate.evidence.calibration import detectable_factor, detectable_size, real_power
 from ablate.evidence.images import placements, seeds_and_images
-from ablate.evidence.sequential import holm, judge, live, repeated_interval
+from ablate.evidence.sequential import judge, live, repeated_interval
+from ablate.evidence.stats import holm_adjusted
 from model.data.config import StripesConfig
 from model.data.stripes import DOMAINS
 from model.data.stripes.domains import draw
@@ -221,7 +222,7 @@ def mixed(bench: Bench) -> None:
                 if not grow.any():
                     break
                 seeds += grow
-            decided = np.array(holm([verdict.p for verdict in verdicts])) <= ALPHA
+            decided = np.array(holm_adjusted([verdict.p for verdict in verdicts])) <= ALPHA
             wrong = decided & ((np.array(MIXED) == 0) | (np.array([v.sign for v in verdicts]) < 0))
             runs, baseline, false = runs + seeds.sum(), baseline + seeds.max(), false + bool(wrong.any())
             found += decided

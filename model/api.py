@@ -30,7 +30,7 @@ from model.data.transforms import to_input
 from model.detector import Detector, fit_detector
 from model.errors import ConfigError, DataError
 from model.evaluation import Predictions
-from model.features import ENCODE_BATCH, CachedFeatures
+from model.features import CachedFeatures, encode_batch
 from model.presets import PRESETS
 from model.suggest import suggestion
 from model.teacher import build_teacher
@@ -86,7 +86,9 @@ class Model:
         """
         encoded = _Encoded(self, _pictures(images))
         everything = torch.arange(len(encoded.pictures))
-        parts = [encoded[chunk] for chunk in everything.split(ENCODE_BATCH)]  # each [b, G, T, C]
+        parts = [
+            encoded[chunk] for chunk in everything.split(encode_batch(self.device))
+        ]  # each [b, G, T, C]
         features = CachedFeatures((), self.teacher.shape, parts)
         self.detector = fit_detector(
             self.config,

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from model.config import BiasConfig
@@ -272,19 +273,31 @@ class SoftmaxAttention(Attention):
         return before, after
 
 
-def _feature_map(x: Tensor) -> Tensor:
+class _FeatureMap(torch.autograd.Function):
     """phi(x) = elu(x) + 1, as exp(min(x, 0)) + max(x, 0).
 
     Equal to torch's up to rounding, about ten times as fast on a CPU, and positive where
-    expm1(x) + 1 has already rounded to 0.
+    expm1(x) + 1 has already rounded to 0. Its derivative is min(phi(x), 1): one pass over what the
+    forward pass keeps anyway.
     """
-    return (x.clamp_max(0).exp() + x.relu()).to(x.dtype)
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        phi = (x.clamp_max(0).exp() + x.relu()).to(x.dtype)
+        ctx.save_for_backward(phi)
+        return phi
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (phi,) = ctx.saved_tensors
+        return gradient * phi.clamp_max(1)
 
 
 def _features(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """[3, ..., D] -> phi(q), phi(k), v, contiguous."""
     qkv = qkv.contiguous()
-    q, k = _feature_map(qkv[:2]).unbind(0)
+    q, k = _FeatureMap.apply(qkv[:2]).unbind(0)
     return q, k, qkv[2]
 
 

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.config import BottleneckConfig
-
-
-def _dropout(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Inverted dropout drawn from ``generator`` (torch's own takes none)."""
-    keep = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
-    return x * keep / (1 - rate)
-
-
-def _gaussian(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """Additive noise of sd ``rate`` times the activations' own sd, per batch."""
-    noise = torch.empty_like(x).normal_(generator=generator)
-    return x + rate * x.detach().std() * noise
-
-
-NOISES: dict[str, Callable[[Tensor, float, torch.Generator | None], Tensor]] = {
-    "dropout": _dropout,
-    "gaussian": _gaussian,
-}
+from model.noise import NOISES, Noise
 
 
 class Bottleneck(nn.Module):
@@ -42,15 +23,20 @@ class Bottleneck(nn.Module):
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
         self.noise = NOISES[config.noise]
+        self.noisy_widths = (dim, hidden, dim)
+        """Channels of what is given noise, in order."""
         self.rate = 0.0
         self.generator: torch.Generator | None = None
 
-    def _noisy(self, x: Tensor) -> Tensor:
+    def draw_noise(self, x: Tensor) -> Noise:
+        """One step's noise for all layers of an input [B, T, C]."""
         if not self.training or self.rate == 0:
-            return x
-        return self.noise(x, self.rate, self.generator)
+            return lambda values: values
+        shapes = [torch.Size((*x.shape[:-1], width)) for width in self.noisy_widths]
+        return self.noise(shapes, self.rate, self.generator, x.device)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        x = functional.gelu(self.fc1(self._noisy(x)))
-        return self._noisy(self.fc2(self._noisy(x)))
+        noisy = self.draw_noise(x)
+        x = functional.gelu(self.fc1(noisy(x)))
+        return noisy(self.fc2(noisy(x)))

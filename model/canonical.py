@@ -22,9 +22,11 @@ from model.config import (
     TailConfig,
     ThresholdConfig,
     TokenDropoutConfig,
+    TrainConfig,
     knobs_of,
     sections_of,
 )
+from model.data.config import DataConfig, PseudoConfig
 from model.encoders.build import entry_of
 from model.priors.schedule import lengths_at
 
@@ -48,7 +50,15 @@ def canonical(config: ModelConfig) -> ModelConfig:
         token_dropout=_token_dropout(config.token_dropout, config.train.iterations),
         tail=_tail(config.tail),
         bias=_bias(config.bias, config.decoder.depth),
+        train=_train(config.train),
     )
+
+
+def canonical_data(data: DataConfig, config: ModelConfig) -> DataConfig:
+    """The same for what a model reads: what is not drawn has no settings, and nothing is drawn for a model
+    that is not trained."""
+    drawn = data.pseudo if config.method == "dinomaly" and data.pseudo.kind != "none" else PseudoConfig()
+    return data if data.pseudo == drawn else replace(data, pseudo=drawn)
 
 
 def _only_own_sections(config: ModelConfig) -> ModelConfig:
@@ -74,15 +84,20 @@ def _steady(config: ModelConfig) -> ModelConfig:
     changes: dict[str, Any] = {}
     for part in fields(config):
         section: Any = getattr(config, part.name)
-        knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
-        steady = {
-            name: knob.to
-            for name, knob in knobs.items()
-            if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to)
-        }
-        if steady:
+        if steady := _steady_knobs(section):
             changes[part.name] = replace(section, **steady)
-    return replace(config, **changes)
+    plugged = {name: _steady_knobs(section) for name, section in config.plugins.items()}
+    return replace(config, plugins=config.plugins.replaced(plugged), **changes)
+
+
+def _steady_knobs(section: Any) -> dict[str, float]:
+    """Knobs of a section whose schedules never move, as numbers."""
+    knobs = {name: getattr(section, name) for name in knobs_of(type(section))}  # type: ignore[arg-type]
+    return {
+        name: knob.to
+        for name, knob in knobs.items()
+        if isinstance(knob, Schedule) and (knob.shape == "constant" or knob.from_ == knob.to)
+    }
 
 
 def _encoder(config: EncoderConfig) -> EncoderConfig:
@@ -102,6 +117,14 @@ def _decoder(config: DecoderConfig) -> DecoderConfig:
         config = replace(config, attention_eps=default.attention_eps)
     if not config.neighbour_mask:
         config = replace(config, neighbour_mask_form=default.neighbour_mask_form)
+    return config
+
+
+def _train(config: TrainConfig) -> TrainConfig:
+    """Where nothing looks for a plateau, it has no definition."""
+    default = TrainConfig()
+    if config.until == "iterations":
+        config = replace(config, plateau_window=default.plateau_window, plateau_gain=default.plateau_gain)
     return config
 
 

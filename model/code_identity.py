@@ -35,8 +35,10 @@ KNOWN_OTHERWISE = (
     "model.files",
     "model.knobs",
     "model.machine",
+    "model.plugins",
     "model.presets",
     "model.priors.config",
+    "model.priors.entries",
     "model.suggest",
 )
 """Modules that no code digest holds. What configurations, readers of data and fingerprints of weights come

@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 from model.baselines.config import KnnConfig, PositionKnnConfig, SubspaceConfig
 from model.knobs import SECTION, Knob, Positive, Schedule, Shape, within
 from model.priors.config import BiasConfig, Direction, TailConfig, TokenDropoutConfig
+from model.priors.entries import PluginSections
 
 __all__ = [
     "BiasConfig",
@@ -36,6 +37,7 @@ __all__ = [
     "KnnConfig",
     "Knob",
     "ModelConfig",
+    "PluginSections",
     "PositionKnnConfig",
     "RecentreConfig",
     "Schedule",
@@ -213,8 +215,16 @@ class TrainConfig:
     """StableAdamW's clip on the update's RMS."""
     grad_clip: Annotated[float, Field(gt=0)] = 0.1
     """Clip on the gradient's norm."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Autocast type of the decoder's matrix products."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Autocast type of the decoder's matrix products; auto = bfloat16 on hardware that has it, else
+    float32, so for studies that run on one kind of machine."""
+    until: Literal["iterations", "plateau"] = "iterations"
+    """Train for all iterations, or stop where the loss has levelled off. Schedules still run over
+    ``iterations``, so what stops early never sees their end: a thing to study, not a shortcut."""
+    plateau_window: Positive = 500
+    """Steps whose mean loss is compared with that of as many steps before (until: plateau)."""
+    plateau_gain: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Least share by which it must have fallen for training to go on (until: plateau)."""
     deterministic: bool = True
     """Ask torch for deterministic kernels where it has them."""
     checkpoint_every: Annotated[int, Field(ge=0)] = 500
@@ -278,7 +288,7 @@ class ModelConfig:
     """Frozen encoder."""
     groups: Groups = "two"
     """Loose constraint: layers compared in two groups (default), one, three, four, or layer to layer
-    (dense); sparse compares the last layers of two groups alone, and nothing reads the others."""
+    (dense); sparse compares the last layers of two groups alone, while the bottleneck reads all."""
     recentre: RecentreConfig = field(default_factory=RecentreConfig)
     """Context recentring."""
     bottleneck: BottleneckConfig = field(default_factory=BottleneckConfig)
@@ -303,6 +313,8 @@ class ModelConfig:
     """Scoring."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     """Feature cache."""
+    plugins: PluginSections = field(default_factory=PluginSections)
+    """Priors that plug-ins bring."""
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
@@ -341,6 +353,12 @@ class ModelConfig:
         """G, the number of groups that loss and score compare."""
         return len(self.encoder.blocks) if self.groups == "dense" else _COUNTS[self.groups]
 
+    @property
+    def stored_count(self) -> int:
+        """Means per image that teacher and cache give: the groups, and for ``sparse`` then one of all
+        layers, because no mean over its groups gives it."""
+        return self.group_count + (self.groups == "sparse")
+
     def splits(self, count: int) -> list[list[int]]:
         """``range(count)`` cut into G contiguous parts, the first ones longer if it is uneven.
 
@@ -364,12 +382,10 @@ def build_config(values: Mapping[str, Any]) -> ModelConfig:
     return _ADAPTER.validate_json(json.dumps(values), strict=True)
 
 
-_hints = functools.cache(get_type_hints)  # a plan asks thousands of times
-
-
+@functools.cache  # a plan asks thousands of times
 def knobs_of(section: type) -> tuple[str, ...]:
     """Fields of a section's dataclass that may be schedules, in order: their annotations say so."""
-    return tuple(name for name, hint in _hints(section).items() if Schedule in get_args(hint))
+    return tuple(name for name, hint in get_type_hints(section).items() if Schedule in get_args(hint))
 
 
 def sections_of(method: str) -> tuple[str, ...]:
@@ -382,5 +398,11 @@ def sections_of(method: str) -> tuple[str, ...]:
 
 
 def dump_config(config: ModelConfig) -> dict[str, Any]:
-    """Nested plain data with YAML names; ``build_config(dump_config(c)) == c``."""
-    return _ADAPTER.dump_python(config, mode="json", by_alias=True)
+    """Nested plain data with YAML names; ``build_config(dump_config(c)) == c``.
+
+    ``plugins`` stands in it only where a plug-in's prior acts: other configurations do not know of any.
+    """
+    dumped = _ADAPTER.dump_python(config, mode="json", by_alias=True)
+    if not config.plugins:
+        del dumped["plugins"]
+    return dumped

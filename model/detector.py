@@ -19,6 +19,7 @@ from model.encoders.base import EncoderShape
 from model.errors import InterruptedRun
 from model.evaluation import Predictions, predict
 from model.features import Features
+from model.pseudo import PseudoDefects
 from model.student import Student
 from model.training import Step, fit
 
@@ -66,7 +67,8 @@ class ReferenceRow:
 
     def predict(self, features: Features, indices: Tensor) -> Predictions:
         """See :class:`Detector`."""
-        batches = (features[chunk].cpu() for chunk in indices.split(BATCH))
+        groups = self.config.group_count
+        batches = (features[chunk][:, :groups].cpu() for chunk in indices.split(BATCH))
         return predict_row(self.scorer, batches, self.config.image.crop, self.config.score)
 
 
@@ -78,6 +80,7 @@ def fit_detector(
     seed: int,
     *,
     device: torch.device | str = "cpu",
+    pseudo: PseudoDefects | None = None,
     checkpoint: Path | None = None,
     key: str = "",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
@@ -85,9 +88,9 @@ def fit_detector(
 ) -> Detector:
     """Fit the method of ``config`` to the features at ``indices`` [n].
 
-    Parameters are those of :func:`model.training.fit`, and so are the errors; a reference row has no
-    checkpoint, its ``on_step`` counts images with a loss of 0, and ``seed`` drives its subsampling alone.
-    DataError where nothing varies between the images.
+    Parameters are those of :func:`model.training.fit`, and so are the errors; a reference row has neither
+    checkpoint nor pseudo-defects, its ``on_step`` counts images with a loss of 0, and ``seed`` drives its
+    subsampling alone. DataError where nothing varies between the images.
     """
     if config.method == "dinomaly":
         student = Student(shape, config)
@@ -97,6 +100,7 @@ def fit_detector(
             indices,
             seed,
             device=device,
+            pseudo=pseudo,
             checkpoint=checkpoint,
             key=key,
             on_step=on_step,
@@ -109,7 +113,7 @@ def fit_detector(
         for chunk in indices.split(BATCH):
             if should_stop():
                 raise InterruptedRun(f"stopped by request after {done} of {len(indices)} images")
-            yield features[chunk].cpu()
+            yield features[chunk][:, : config.group_count].cpu()
             done += len(chunk)
             on_step(done, len(indices), 0.0)
 

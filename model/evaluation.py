@@ -14,7 +14,13 @@ from model.config import ScoreConfig
 from model.errors import DivergedError
 from model.features import Features
 from model.losses import distance
+from model.priors.geometry import Grid
 from model.student import Student
+
+BATCH = 16
+"""Images scored at once on an accelerator."""
+CPU_BATCH = 4
+"""On a CPU, where a layer's values should stay in the cache: twice as fast as 16 at 784 tokens."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,17 @@ class Predictions:
     """[n, H, W] float32: mean over groups of 1 - cosine per token, before any resampling."""
 
 
-def gaussian_kernel(size: int, sigma: float) -> Tensor:
-    """[1, 1, size, size] float32, sums to 1."""
+def _gaussian_line(size: int, sigma: float) -> Tensor:
+    """[size] float64, sums to 1."""
     x = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     line = torch.exp(-(x**2) / (2 * sigma**2))
-    kernel = torch.outer(line, line)
-    return (kernel / kernel.sum()).float()[None, None]
+    return line / line.sum()
+
+
+def gaussian_kernel(size: int, sigma: float) -> Tensor:
+    """[1, 1, size, size] float32, sums to 1."""
+    line = _gaussian_line(size, sigma)
+    return torch.outer(line, line).float()[None, None]
 
 
 def anomaly_map(distances: Sequence[Tensor], crop: tuple[int, int]) -> Tensor:
@@ -57,6 +68,35 @@ def smooth(maps: Tensor, config: ScoreConfig) -> Tensor:
     return functional.conv2d(maps, kernel, padding=config.kernel // 2)
 
 
+class MapMaker:
+    """``smooth(anomaly_map(distances, crop), config)`` at a hundredth of its cost.
+
+    Each of its steps is linear and treats rows and columns apart, so all of them together are one matrix
+    from either side, the mean over groups taken before: R d C^T.
+    """
+
+    def __init__(
+        self, grid: Grid, crop: tuple[int, int], config: ScoreConfig, device: torch.device
+    ) -> None:
+        self._rows, self._columns = (
+            _along_one_side(tokens, pixels, config).to(device)
+            for tokens, pixels in zip(grid, crop, strict=True)
+        )  # [s, H], [s, W]
+
+    def __call__(self, distances: Tensor) -> Tensor:
+        """Mean distances over groups [B, H, W] -> maps [B, 1, s, s]."""
+        return (self._rows @ distances @ self._columns.T).unsqueeze(1)
+
+
+def _along_one_side(tokens: int, pixels: int, config: ScoreConfig) -> Tensor:
+    """[s, tokens]: what each token of a line adds to each pixel of the map's line."""
+    unit = torch.eye(tokens, dtype=torch.float64).unsqueeze(1)  # one line per token, [tokens, 1, tokens]
+    line = functional.interpolate(unit, size=pixels, mode="linear", align_corners=True)
+    line = functional.interpolate(line, size=config.map_size, mode="linear", align_corners=False)
+    kernel = _gaussian_line(config.kernel, config.sigma)[None, None]
+    return functional.conv1d(line, kernel, padding=config.kernel // 2).squeeze(1).T.float()
+
+
 def image_scores(maps: Tensor, max_ratio: float) -> Tensor:
     """[B, 1, s, s] -> [B]: mean of the ``max_ratio`` highest pixels; the maximum if that is 0."""
     flat = maps.flatten(1)  # [B, s * s]
@@ -66,22 +106,32 @@ def image_scores(maps: Tensor, max_ratio: float) -> Tensor:
 
 @torch.no_grad()
 def predict(
-    student: Student, features: Features, indices: Tensor, *, device: torch.device, batch: int = 16
+    student: Student,
+    features: Features,
+    indices: Tensor,
+    *,
+    device: torch.device,
+    batch: int | None = None,
 ) -> Predictions:
-    """Score the images at ``indices`` [n]. Raises DivergedError if a score is not finite."""
+    """Score the images at ``indices`` [n], ``batch`` at once (None: what suits the device).
+
+    Raises DivergedError if a score is not finite.
+    """
     student.to(device).eval()
     student.set_progress(1.0)
-    crop = student.config.image.crop
+    batch = batch or (CPU_BATCH if device.type == "cpu" else BATCH)
+    config = student.config
+    maps_of = MapMaker(student.grid, config.image.crop, config.score, device)
     maps: list[Tensor] = []
     scores: list[Tensor] = []
     tokens: list[Tensor] = []
     for chunk in indices.split(batch):
         en, de = student(features[chunk].to(device))
-        distances = [distance(e, d) for e, d in zip(en, de, strict=True)]
-        smoothed = smooth(anomaly_map(distances, crop), student.config.score)
+        distances = torch.stack([distance(e, d) for e, d in zip(en, de, strict=True)]).mean(0)
+        smoothed = maps_of(distances)
         maps.append(smoothed.squeeze(1).cpu())
-        scores.append(image_scores(smoothed, student.config.score.max_ratio).double().cpu())
-        tokens.append(torch.stack(distances).mean(0).cpu())
+        scores.append(image_scores(smoothed, config.score.max_ratio).double().cpu())
+        tokens.append(distances.cpu())
     result = Predictions(torch.cat(maps).numpy(), torch.cat(scores).numpy(), torch.cat(tokens).numpy())
     if not (np.isfinite(result.maps).all() and np.isfinite(result.scores).all()):
         raise DivergedError("the anomaly maps hold NaN or infinity")

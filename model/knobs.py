@@ -5,10 +5,14 @@ Every section of the configuration is built from these. No torch here: planning 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 SECTION = ConfigDict(
     extra="forbid", use_attribute_docstrings=True, populate_by_name=True, allow_inf_nan=False
@@ -41,20 +45,69 @@ class Schedule:
         return self
 
 
-def within(low: float, high: float, *, open_low: bool = False) -> Any:
-    """Validator of a knob: each value it can take lies in [low, high] (or (low, high])."""
-    bracket = "(" if open_low else "["
+@plain_dataclass(frozen=True)
+class Within:
+    """Validator of a knob: each value it can take lies in [low, high] (or (low, high]).
 
-    def check(value: Any) -> Any:
+    The JSON schema holds the range too, of a plain value and of a schedule's ends.
+    """
+
+    low: float
+    high: float
+    open_low: bool = False
+
+    def _check(self, value: Any) -> Any:
         ends = (value.from_, value.to) if isinstance(value, Schedule) else (value,)
         for end in ends:
             if isinstance(end, (int, float)) and not (
-                (low < end if open_low else low <= end) and end <= high
+                (self.low < end if self.open_low else self.low <= end) and end <= self.high
             ):
-                raise ValueError(f"{end:g} is outside the allowed range {bracket}{low:g}, {high:g}]")
+                bracket = "(" if self.open_low else "["
+                allowed = f"{bracket}{self.low:g}, {self.high:g}]"
+                raise ValueError(f"{end:g} is outside the allowed range {allowed}")
         return value
 
-    return AfterValidator(check)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> Any:
+        bounds = {"exclusiveMinimum" if self.open_low else "minimum": self.low}
+        if math.isfinite(self.high):
+            bounds["maximum"] = self.high
+        found = handler(schema)
+        for part in (found, *found.get("anyOf", ())):
+            if part.get("type") in ("number", "integer"):
+                part.update(bounds)
+            elif "$ref" in part:  # a schedule
+                part["properties"] = {"from": dict(bounds), "to": dict(bounds)}
+        return found
+
+
+def within(low: float, high: float, *, open_low: bool = False) -> Within:
+    """Validator of a knob: each value it can take lies in [low, high] (or (low, high])."""
+    return Within(low, high, open_low)
+
+
+@plain_dataclass(frozen=True)
+class OneOf:
+    """Marks text that is one of some names, to which plug-ins may add: a ``Literal`` that can grow."""
+
+    names: Callable[[], Iterable[str]]
+
+    def _check(self, value: str) -> str:
+        names = list(self.names())
+        if value not in names:
+            listed = " or ".join(filter(None, (", ".join(f"'{n}'" for n in names[:-1]), f"'{names[-1]}'")))
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": listed})
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.names())}
 
 
 Knob = float | Schedule

@@ -22,6 +22,7 @@ class LowRankBottleneck(Bottleneck):
             raise ValueError("a low-rank bottleneck needs a rank")
         self.reduce = nn.Linear(dim, config.rank)
         self.fc1 = nn.Linear(config.rank, self.fc2.in_features)
+        self.noisy_widths = (config.rank, self.fc2.in_features, dim)
         self.rank_lr = config.rank_lr
 
     def peak_rates(self) -> dict[str, float]:
@@ -35,6 +36,7 @@ class LowRankBottleneck(Bottleneck):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, C] -> [B, T, C]."""
-        x = self._noisy(self.reduce(x))
-        x = self._noisy(functional.gelu(self.fc1(x)))
-        return self._noisy(self.fc2(x))
+        noisy = self.draw_noise(x)
+        x = noisy(self.reduce(x))
+        x = noisy(functional.gelu(self.fc1(x)))
+        return noisy(self.fc2(x))

@@ -6,8 +6,11 @@ here. No torch here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from model.errors import ConfigError
 
 ImageMetric = Literal["image_auroc", "image_ap", "image_f1max"]
 PixelMetric = Literal["pixel_auroc", "pixel_ap", "pixel_f1max", "aupro", "aupro_05"]
@@ -63,9 +66,55 @@ METRIC_LABELS: Mapping[str, str] = {
 """What tables call them; a study file may, too."""
 
 
+@dataclass(frozen=True)
+class MetricEntry:
+    """A metric that a plug-in brings."""
+
+    name: str
+    """What study files and result files call it; a Python name."""
+    label: str
+    """What tables call it."""
+    measure: Callable[[Any, Any, Any, Any], float | str]
+    """(maps [n, h, w], masks [n, h, w] of 0 and 1, labels [n] of 0 and 1, image scores [n]) of one
+    category, NumPy arrays -> value in [0, 1], larger is better; or, as text, why it has none."""
+
+
+_PLUGGED: dict[str, MetricEntry] = {}
+
+
+def register_metric(entry: MetricEntry) -> None:
+    """Make a plug-in's metric known to study files and tables, in this process.
+
+    Raises ConfigError if the name or the label is taken.
+    """
+    if _PLUGGED.get(entry.name) == entry:
+        return
+    labels = {metric_label(name).casefold() for name in (*METRIC_LABELS, *_PLUGGED)}
+    if entry.name in _PLUGGED or entry.name in METRIC_LABELS or entry.label.casefold() in labels:
+        raise ConfigError(f"a metric named '{entry.name}' or '{entry.label}' is there already")
+    if not entry.name.isidentifier():
+        raise ConfigError(f"'{entry.name}' cannot name a metric: it must be a Python name")
+    _PLUGGED[entry.name] = entry
+
+
+def plugged_metric(name: str) -> MetricEntry:
+    """The metric of that name that a plug-in has registered. Raises KeyError if there is none."""
+    return _PLUGGED[name]
+
+
+def all_metrics() -> tuple[str, ...]:
+    """Every metric of a detector, those of plug-ins last; larger is better for all."""
+    return (*METRICS, *_PLUGGED)
+
+
+def metric_label(metric: str) -> str:
+    """What tables call a metric."""
+    return _PLUGGED[metric].label if metric in _PLUGGED else METRIC_LABELS.get(metric, metric)
+
+
 def metric_of(name: object) -> object:
     """The metric that a table calls so, capitals aside (``I-AUROC``); anything else as it is."""
-    by_label = {label.casefold(): metric for metric, label in METRIC_LABELS.items() if metric in METRICS}
+    by_label = {metric_label(metric).casefold(): metric for metric in all_metrics()}
     return by_label.get(name.casefold(), name) if isinstance(name, str) else name
 
 

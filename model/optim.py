@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from model.config import TrainConfig
+
+BUNDLE = 1 << 16
+"""Parameters that are worked on together on a CPU: with their moments and gradients 1.5 MB."""
 
 
 class StableAdamW(Optimizer):
@@ -55,7 +58,6 @@ class StableAdamW(Optimizer):
         params: list[Tensor] = [p for p in group["params"] if p.grad is not None]
         if not params:
             return
-        grads: list[Tensor] = [p.grad for p in params if p.grad is not None]
         for p in params:
             if not self.state[p]:
                 self.state[p].update(
@@ -65,38 +67,124 @@ class StableAdamW(Optimizer):
                     max_square=torch.zeros_like(p),
                 )
         states = [self.state[p] for p in params]
-        means = [s["mean"] for s in states]
-        squares = [s["square"] for s in states]
-        max_squares = [s["max_square"] for s in states]
-        beta1, beta2 = group["betas"]
-        for s in states:
-            s["step"] += 1
+        for state in states:
+            state["step"] += 1
         # All parameters of a group start together, so one step count serves.
-        step = states[0]["step"]
-        correction1, correction2 = 1 - beta1**step, 1 - beta2**step
+        rule = _Rule.of(group, states[0]["step"])
+        columns = [params, [p.grad for p in params if p.grad is not None]]
+        columns += [[state[name] for state in states] for name in ("mean", "square", "max_square")]
+        bundles = _bundles(columns)
+        squares = params[0].new_zeros(len(params))
+        for bundle in bundles:
+            squares.index_add_(0, bundle.owners, rule.moments(bundle).square_())
+        limits = torch.tensor([group["clip"] * math.sqrt(p.numel()) for p in params])
+        # max(1, RMS / clip) of each tensor.
+        scales = (squares.sqrt_() / limits.to(squares, non_blocking=True)).clamp_(min=1)
+        for bundle in bundles:
+            rule.update(bundle, scales[bundle.owners])
 
-        # The fused "foreach" kernels: one launch per operation instead of one per tensor.
-        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_lerp_(means, grads, 1 - beta1)
-        torch._foreach_mul_(squares, beta2)
-        torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
-        if group["amsgrad"]:
-            torch._foreach_maximum_(max_squares, squares)
-        denominators = list(torch._foreach_sqrt(max_squares if group["amsgrad"] else squares))
-        torch._foreach_div_(denominators, math.sqrt(correction2))
-        torch._foreach_add_(denominators, group["eps"])
 
-        ratios = torch._foreach_div(grads, denominators)
-        norms = torch._foreach_norm(ratios)
-        scales = [
-            (norm / math.sqrt(p.numel()) / group["clip"]).clamp_(min=1)
-            for norm, p in zip(norms, params, strict=True)
-        ]
-        torch._foreach_div_(denominators, [-1.0] * len(params))
-        updates = torch._foreach_div(means, denominators)
-        torch._foreach_mul_(updates, group["lr"] / correction1)
-        torch._foreach_div_(updates, scales)
-        torch._foreach_add_(params, updates)
+class _Bundle(NamedTuple):
+    """Pieces of tensors that are worked on together, [k] each, flat."""
+
+    params: list[Tensor]
+    grads: list[Tensor]
+    means: list[Tensor]
+    squares: list[Tensor]
+    max_squares: list[Tensor]
+    owners: Tensor
+    """int64 [k] which tensor each piece belongs to."""
+
+    @classmethod
+    def of(cls, columns: Sequence[Sequence[Tensor]], owners: Tensor) -> _Bundle:
+        params, grads, means, squares, max_squares = map(list, columns)
+        return cls(params, grads, means, squares, max_squares, owners)
+
+
+def _bundles(columns: Sequence[Sequence[Tensor]]) -> list[_Bundle]:
+    """Tensors cut and bundled: on a CPU into so few numbers that all their arrays stay in the cache.
+
+    A dozen operations then cost one pass over memory. Elsewhere one bundle holds everything, so that each
+    operation is one launch.
+    """
+    params = columns[0]
+    device = params[0].device
+    if device.type != "cpu":
+        return [_Bundle.of(columns, torch.arange(len(params), device=device))]
+    flat = [[t.reshape(-1) for t in column] for column in columns]
+    bundles: list[list[tuple[int, int, int]]] = [[]]
+    room = BUNDLE
+    for index, param in enumerate(flat[0]):
+        start = 0
+        while start < len(param):
+            if not room:
+                bundles.append([])
+                room = BUNDLE
+            stop = min(start + room, len(param))
+            bundles[-1].append((index, start, stop))
+            room -= stop - start
+            start = stop
+    return [
+        _Bundle.of(
+            [[column[i][start:stop] for i, start, stop in pieces] for column in flat],
+            torch.tensor([i for i, _, _ in pieces]),
+        )
+        for pieces in bundles
+    ]
+
+
+class _Rule(NamedTuple):
+    """The numbers of one step, and what it does to a bundle.
+
+    The denominator sqrt(v) / c + eps, c the bias correction, is kept as c times itself, which saves a pass.
+    """
+
+    beta1: float
+    beta2: float
+    eps: float
+    """c eps."""
+    decay: float
+    amsgrad: bool
+    step_size: float
+    """Of mean over kept denominator, so with c."""
+    correction: float
+    """c."""
+
+    @classmethod
+    def of(cls, group: dict[str, Any], step: int) -> _Rule:
+        beta1, beta2 = group["betas"]
+        correction = math.sqrt(1 - beta2**step)
+        return cls(
+            beta1,
+            beta2,
+            group["eps"] * correction,
+            1 - group["lr"] * group["weight_decay"],
+            group["amsgrad"],
+            group["lr"] / (1 - beta1**step) * correction,
+            correction,
+        )
+
+    def moments(self, bundle: _Bundle) -> Tensor:
+        """Move the moments; the norm of gradient / denominator over each piece [k]."""
+        torch._foreach_lerp_(bundle.means, bundle.grads, 1 - self.beta1)
+        torch._foreach_mul_(bundle.squares, self.beta2)
+        torch._foreach_addcmul_(bundle.squares, bundle.grads, bundle.grads, value=1 - self.beta2)
+        if self.amsgrad:
+            torch._foreach_maximum_(bundle.max_squares, bundle.squares)
+        ratios = torch._foreach_div(bundle.grads, self._denominators(bundle))
+        return torch.stack(torch._foreach_norm(ratios)) * self.correction
+
+    def update(self, bundle: _Bundle, scales: Tensor) -> None:
+        """Decay the parameters and move them by mean / denominator, divided by ``scales`` [k]."""
+        torch._foreach_mul_(bundle.params, self.decay)
+        denominators = self._denominators(bundle)
+        torch._foreach_mul_(denominators, list(scales.unbind()))
+        torch._foreach_addcdiv_(bundle.params, bundle.means, denominators, value=-self.step_size)
+
+    def _denominators(self, bundle: _Bundle) -> list[Tensor]:
+        roots = list(torch._foreach_sqrt(bundle.max_squares if self.amsgrad else bundle.squares))
+        torch._foreach_add_(roots, self.eps)
+        return roots
 
 
 def learning_rate(iteration: int, config: TrainConfig) -> float:

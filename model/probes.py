@@ -2,8 +2,8 @@
 
 The directional priors claim that a decoder which cannot fill in *rows* leaves faint horizontal
 defects standing out. The probes measure just that, at inference and apart from every score. Segments
-of patch tokens are replaced by zeros at the decoder's input, and the cut tokens' distances to their
-targets are compared with two bounds at the same tokens:
+of patch tokens are replaced at the decoder's input, each by the mean of its image's patch tokens there,
+and the cut tokens' distances to their targets are compared with two bounds at the same tokens:
 
     completion = 1 - (D_cut - D_full) / (D_blank - D_full),  clipped to [0, 1]
 
@@ -12,6 +12,11 @@ D_full   the same with nothing cut: the best that this decoder can do, so comple
 D_blank  the same with *every* patch token cut: what prefix tokens and average appearance alone
          yield, so completion 0. Without this bound, a decoder that answers with the mean token
          would seem to complete well, since all tokens of an image are much alike.
+
+The mean token, because zeros are no token: a decoder that never met them in training was measured by how
+it takes them, and seemed to complete less than it can (docs/priors.md has figures). The mean lies among
+the tokens, names no place, is the same for every mask of an image, and serves variants that were trained
+with other fills alike.
 
 The means are taken over all cut tokens of all images before the ratio. It is undefined (NaN) where
 D_blank - D_full is under 0.001: such a decoder does not use its input. ``completion_difference`` is
@@ -73,7 +78,7 @@ class ProbeConfig:
     """Expected share of the tokens cut at once."""
     length: tuple[int, int] = (2, 6)
     """Shortest and longest segment, in tokens."""
-    repeats: int = 4
+    repeats: int = 1
     """Masks per image and direction."""
 
 
@@ -182,9 +187,11 @@ def probe_values(found: dict[Direction, Completion], prefix: str = "completion")
 
 
 def _cut(x: Tensor, mask: Tensor, prefix: int) -> Tensor:
-    """Zeros for the patches of [B, P + N, C] under [B, H, W]; prefix tokens stay."""
-    kept = ~mask.flatten(1).to(x.device)
-    return torch.cat([x[:, :prefix], x[:, prefix:] * kept.unsqueeze(-1)], dim=1)
+    """The image's mean patch for those of [B, P + N, C] under [B, H, W]; prefix tokens stay."""
+    cut = mask.flatten(1).unsqueeze(-1).to(x.device)  # [B, N, 1]
+    patches = x[:, prefix:]
+    filled = torch.where(cut, patches.mean(dim=1, keepdim=True), patches)
+    return torch.cat([x[:, :prefix], filled], dim=1)
 
 
 def _distance(restorer: Restorer, targets: Sequence[Tensor], x: Tensor) -> Tensor:

@@ -12,7 +12,9 @@ from typing import Literal
 
 import torch
 
-Stream = Literal["init", "data order", "bottleneck noise", "token dropout", "threshold holdout"]
+Stream = Literal[
+    "init", "data order", "bottleneck noise", "token dropout", "threshold holdout", "pseudo-defects"
+]
 
 
 def derive_seed(seed: int, stream: str, index: int | str = 0) -> int:

@@ -19,6 +19,7 @@ from model.decoder import DecoderBlock
 from model.encoders.base import EncoderShape
 from model.errors import ConfigError
 from model.low_rank import LowRankBottleneck
+from model.priors.plugged import PluggedPriors
 from model.priors.schedule import value_at
 from model.priors.token_dropout import TokenDropout
 from model.recentring import recentre
@@ -66,9 +67,8 @@ class Student(nn.Module):
         )
         dropout = config.token_dropout.matched(config.train.iterations)
         self.token_dropout = TokenDropout(dropout, shape.dim)
-        sizes = [len(group) for group in config.splits(shape.layers)]
-        shares = torch.tensor([size / sum(sizes) for size in sizes])
-        self.register_buffer("layer_shares", shares, persistent=False)
+        self.plugins = PluggedPriors(config.plugins, shape.grid, self.prefix)
+        self.register_buffer("layer_shares", _shares(config, shape.layers), persistent=False)
         self.layer_shares: Tensor
         self.set_progress(1.0)
 
@@ -106,6 +106,7 @@ class Student(nn.Module):
         self.bottleneck.rate = value_at(config.bottleneck.dropout, progress)
         values = {"bottleneck.dropout": self.bottleneck.rate}
         values |= self.token_dropout.set_progress(progress)
+        values |= self.plugins.set_progress(progress)
         strength: Knob | Literal["learned"] = config.bias.lambda_
         if strength != "learned":
             lam = value_at(strength, progress)
@@ -123,25 +124,31 @@ class Student(nn.Module):
         self.token_dropout.generator = _reseeded(
             self.token_dropout.generator, derive_seed(seed, "token dropout", iteration), device
         )
+        self.plugins.seed(seed, iteration, device)
 
-    def forward(self, groups: Tensor) -> tuple[Maps, Maps]:
+    def forward(self, groups: Tensor, seen: Tensor | None = None) -> tuple[Maps, Maps]:
         """Group means [B, G, T, C] -> encoder and decoder maps ``(en, de)``, G of [B, C, H, W] each.
 
-        Prefix tokens pass through bottleneck and decoder and are dropped here, before the loss.
+        Prefix tokens pass through bottleneck and decoder and are dropped here, before the loss. ``seen``:
+        what is read in their place, of images with pseudo-defects; the targets stay those of ``groups``.
         """
-        targets, x = self.targets_and_input(groups)
+        targets, x = self.targets_and_input(groups, seen)
         return targets, self.decode(x)
 
-    def targets_and_input(self, groups: Tensor) -> tuple[Maps, Tensor]:
+    def targets_and_input(self, groups: Tensor, seen: Tensor | None = None) -> tuple[Maps, Tensor]:
         """Group means [B, G, T, C] -> G encoder maps [B, C, H, W], decoder's input [B, P + N, C]."""
         targets, inputs, _ = recentre(groups, self.encoder_prefix, self.config.recentre)
+        if seen is not None:
+            inputs = recentre(seen, self.encoder_prefix, self.config.recentre).inputs
         site = self.config.token_dropout.site
         # The mean over all layers is the mean of group means weighted by the groups' sizes.
         x = torch.einsum("bgtc,g->btc", inputs, self.layer_shares.to(inputs.dtype))  # [B, P + N, C]
         x = self._cut(x) if site == "bottleneck_input" else x
+        x = self.plugins.bottleneck_input(x) if self.training else x
         x = self.bottleneck(x)
         x = self._cut(x) if site == "decoder_input" else x
-        return [self._to_map(g) for g in targets.unbind(1)], x
+        x = self.plugins.decoder_input(x) if self.training else x
+        return [self._to_map(g) for g in targets.unbind(1)[: self.config.group_count]], x
 
     def decode(self, x: Tensor) -> Maps:
         """Decoder's input [B, P + N, C] -> decoder maps, G of [B, C, H, W]."""
@@ -163,6 +170,14 @@ class Student(nn.Module):
         """[B, N, C] -> [B, C, H, W]."""
         patches = tokens.transpose(1, 2)  # [B, C, N]
         return patches.reshape(tokens.shape[0], -1, *self.grid)  # [B, C, H, W]
+
+
+def _shares(config: ModelConfig, layers: int) -> Tensor:
+    """What each stored mean contributes to the mean of all layers: its share of them, or all of it."""
+    if config.stored_count > config.group_count:
+        return torch.tensor([0.0] * config.group_count + [1.0])
+    sizes = [len(group) for group in config.splits(layers)]
+    return torch.tensor([size / sum(sizes) for size in sizes])
 
 
 def _reseeded(draw: torch.Generator | None, seed: int, device: torch.device) -> torch.Generator:

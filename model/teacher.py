@@ -23,6 +23,8 @@ class Teacher(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.layer_groups = config.splits(encoder.layers)
+        if config.stored_count > config.group_count:
+            self.layer_groups.append(list(range(encoder.layers)))
 
     @property
     def shape(self) -> EncoderShape:
@@ -31,7 +33,10 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, S, S] -> group means [B, G, T, C]; not recentred, the student does that."""
+        """[B, 3, S, S] -> group means [B, G, T, C]; not recentred, the student does that.
+
+        ``groups: sparse`` adds the mean of all layers to them, [B, G + 1, T, C].
+        """
         layers = self.encoder(images)  # per layer [B, T, C]
         return torch.stack(
             [torch.stack([layers[i] for i in group]).mean(0) for group in self.layer_groups], dim=1

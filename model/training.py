@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from torch import Tensor
 
 from model.checkpoint import load_checkpoint, save_checkpoint, set_aside
 from model.config import ModelConfig, TailConfig
-from model.device import warn_of_emulation
+from model.device import precision_on, warn_of_emulation
 from model.errors import DivergedError, InterruptedRun
 from model.features import Features
 from model.losses import LooseLoss
 from model.low_rank import LowRankBottleneck
 from model.optim import StableAdamW, learning_rate
+from model.plateau import first_look, levelled_off
 from model.priors.schedule import value_at
+from model.pseudo import PseudoDefects
+from model.resident import rows_on
 from model.streams import generator
 from model.student import Student
 
@@ -103,6 +106,7 @@ def fit(
     seed: int,
     *,
     device: torch.device | str = "cpu",
+    pseudo: PseudoDefects | None = None,
     checkpoint: Path | None = None,
     key: str = "",
     on_step: Callable[[int, int, float], None] = lambda *_: None,
@@ -113,6 +117,7 @@ def fit(
     Parameters
     ----------
     seed: replicate; drives init, data order and both noises through separate streams.
+    pseudo: copies of the images with pseudo-defects, some of which are shown in their place.
     checkpoint: file to resume from and to save to every ``train.checkpoint_every`` steps; one that is
         damaged, or of another run than ``key``, is set aside with a warning, and training begins anew.
     on_step: told (iteration, iterations, loss) every few steps.
@@ -143,7 +148,8 @@ def fit(
     order = batches(len(indices), config.train.batch_size, seed)
     for _ in range(state.iteration):
         next(order)
-    pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]] = []
+    rows = rows_on(device, features, indices)
+    pending: list[_Pending] = []
     every, looked = config.train.checkpoint_every, time.monotonic()
     with _numerics(config, device):
         for iteration in range(state.iteration, config.train.iterations):
@@ -152,23 +158,32 @@ def fit(
             knobs = student.set_progress(progress)
             tail = tail_knobs(config.tail, iteration, progress)
             student.seed_noise(seed, iteration)
-            loss, norm = train_step(
-                student, features[indices[next(order)]].to(device), optimiser, loss_of, lr, tail
-            )
+            batch = next(order)
+            groups = rows(batch)
+            seen = None if pseudo is None else pseudo.shown(groups, indices[batch], seed, iteration)
+            loss, norm = train_step(student, groups, optimiser, loss_of, lr, tail, seen)
             tail_values = {f"tail.{name}": v for name, v in dataclasses.asdict(tail).items()}
-            pending.append((iteration, loss, lr, norm, knobs | tail_values | learned_strengths(student)))
+            pending.append(
+                _Pending(iteration, loss, lr, norm, knobs | tail_values, learned_strengths(student))
+            )
             state.iteration = iteration + 1
             last = state.iteration == config.train.iterations
             due = bool(every) and state.iteration % every == 0
+            if _looks_for_plateau(config, state.iteration):
+                state.history += _flush(pending, student)
+                losses = [step.loss for step in state.history]
+                last = last or levelled_off(losses, config.train.plateau_window, config.train.plateau_gain)
             if last or due or len(pending) >= FLUSH_EVERY or time.monotonic() - looked > LOOK_EVERY:
                 looked = time.monotonic()
-                state.history += _flush(pending, config)
+                state.history += _flush(pending, student)
                 on_step(state.iteration, config.train.iterations, state.history[-1].loss)
                 stop = should_stop() and not last
                 if stop or (due and not last):
                     _save(checkpoint, key, state, student, optimiser)
                 if stop:
                     raise InterruptedRun(f"stopped by request at iteration {state.iteration}")
+            if last:
+                break
     student.eval()
     student.set_progress(1.0)
     return state.history
@@ -181,12 +196,16 @@ def train_step(
     loss_of: LooseLoss,
     lr: float,
     tail: TailKnobs,
+    seen: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars)."""
+    """One step on group means [B, G, T, C]; returns the loss and the gradient norm (scalars).
+
+    ``seen``: what the decoder reads in their place, of images with pseudo-defects.
+    """
     config = student.config.train
-    half = config.precision == "bfloat16"
+    half = precision_on(config.precision, groups.device) == "bfloat16"
     with torch.autocast(groups.device.type, dtype=torch.bfloat16, enabled=half):
-        en, de = student(groups)
+        en, de = student(groups, seen)
     loss = loss_of(
         [e.float() for e in en],
         [d.float() for d in de],
@@ -195,6 +214,7 @@ def train_step(
         beta=tail.beta,
         factor=tail.factor,
         background=tail.background,
+        weights=student.plugins.token_weights if student.plugins else None,
     )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -217,27 +237,58 @@ def _parameter_groups(student: Student) -> list[dict[str, Any]]:
     return [{"params": params, "scale": scale} for scale, params in groups.items()]
 
 
-def learned_strengths(student: Student) -> dict[str, float]:
-    """Current strength of each learned attention bias, by ``bias.lambda[block.head]``."""
-    values: dict[str, float] = {}
-    for i, attention in enumerate(student.attentions()):
-        strength = attention.strength()
-        if isinstance(strength, Tensor):
-            values |= {f"bias.lambda[{i}.{head}]": v for head, v in enumerate(strength.tolist())}
-    return values
+def learned_strengths(student: Student) -> Tensor | None:
+    """Current strength of each learned attention bias [block.head], all heads of a block together.
+
+    None where none is learned. Left on the device, which a step must not wait for.
+    """
+    strengths = [attention.strength() for attention in student.attentions()]
+    learned = [strength.detach() for strength in strengths if isinstance(strength, Tensor)]
+    return torch.cat(learned) if learned else None
 
 
-def _flush(
-    pending: list[tuple[int, Tensor, float, Tensor, dict[str, float]]], config: ModelConfig
-) -> list[Step]:
-    steps = [Step(i, float(loss), lr, float(norm), knobs) for i, loss, lr, norm, knobs in pending]
+def _strength_names(student: Student) -> list[str]:
+    """Names of :func:`learned_strengths`: ``bias.lambda[block.head]``."""
+    attentions = enumerate(student.attentions())
+    return [f"bias.lambda[{i}.{head}]" for i, a in attentions if a.learned for head in range(a.heads)]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A step of which some numbers are still on the device."""
+
+    iteration: int
+    loss: Tensor
+    lr: float
+    norm: Tensor
+    knobs: dict[str, float]
+    strengths: Tensor | None
+
+    def step(self, names: Sequence[str]) -> Step:
+        learned = {} if self.strengths is None else dict(zip(names, self.strengths.tolist(), strict=True))
+        return Step(self.iteration, float(self.loss), self.lr, float(self.norm), self.knobs | learned)
+
+
+def _looks_for_plateau(config: ModelConfig, iteration: int) -> bool:
+    train = config.train
+    return (
+        train.until == "plateau"
+        and iteration >= first_look(config)
+        and iteration % train.plateau_window == 0
+    )
+
+
+def _flush(pending: list[_Pending], student: Student) -> list[Step]:
+    """The steps, read from the device; none stays pending. Raises DivergedError."""
+    names = _strength_names(student)
+    steps = [step.step(names) for step in pending]
     pending.clear()
     for step in steps:
         if not (math.isfinite(step.loss) and math.isfinite(step.grad_norm)):
             what = "loss" if not math.isfinite(step.loss) else "gradient"
             raise DivergedError(
                 f"the {what} became {step.loss if what == 'loss' else step.grad_norm} "
-                f"at iteration {step.iteration}; {cure(config)}"
+                f"at iteration {step.iteration}; {cure(student.config)}"
             )
     return steps
 

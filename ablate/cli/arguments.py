@@ -7,24 +7,39 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from ablate.cli.completion import offer_settings, offer_studies
 from model.errors import ConfigError, StorageError
 from model.files import write_text
-from model.suggest import suggestion
 
 if TYPE_CHECKING:
     from ablate.cli.starter import Options
     from ablate.running.session import RunOptions
     from ablate.study.spec import StudySpec
 
-SpecFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study's spec.")]
-Study = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, results folder or spec.")]
-Results = Annotated[Path, typer.Option(metavar="DIR", help="Where studies keep their results.")]
+Study = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]",
+        help="A study's file, name or results folder.",
+        show_default="the one here",
+        autocompletion=offer_studies,
+    ),
+]
+NamedStudy = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A study's file, name or results folder.", autocompletion=offer_studies
+    ),
+]
+RESULTS = Path("results")
+Results = Annotated[
+    Path, typer.Option(metavar="DIR", envvar="ABLATE_RESULTS", help="Where studies keep their results.")
+]
 Cache = Annotated[
     Path | None,
     typer.Option(
@@ -33,7 +48,12 @@ Cache = Annotated[
 ]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Override the spec, e.g. base.train.iterations=100."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Override the spec, e.g. base.train.iterations=100.",
+        autocompletion=offer_settings,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="A tiny version of the study, through every part.")]
@@ -99,64 +119,6 @@ def cache_dir(given: Path | None) -> Path:
     from ablate.running.folder import cache_folder
 
     return cache_folder(given)
-
-
-def _is_study(folder: Path) -> bool:
-    """Whether a study was started here, or its published frame lies here."""
-    return any((folder / name).is_file() for name in ("plan.json", "runs.csv"))
-
-
-def studies_in(results: Path) -> list[Path]:
-    """The folders of all studies below a results folder, by name."""
-    return sorted(folder for folder in results.glob("*/") if _is_study(folder))
-
-
-def find_study(target: str, results: Path) -> Path:
-    """The results folder that a command's argument means.
-
-    ``target``: a study's name, its results folder, or the spec file it was started from.
-
-    Raises
-    ------
-    StorageError: there is no such study; names the nearest.
-    ConfigError: the spec file is not valid.
-    """
-    from ablate.study.reading import load_spec
-
-    path = Path(target)
-    if path.suffix in (".yaml", ".yml"):
-        path = results / load_spec(path).study
-    elif not _is_study(path):
-        path = results / target
-    if _is_study(path):
-        return path
-    known = [folder.name for folder in studies_in(results)]
-    hint = suggestion(path.name, known) or "known: none yet"
-    raise StorageError(f"no study '{path.name}' in {results}", hint=hint)
-
-
-def load_study(
-    path: Path,
-    sets: Sequence[str] | None = None,
-    smoke: bool = False,
-    *,
-    echo: bool = True,
-    max_plan: int | None = None,
-    threads: int = 1,
-) -> StudySpec:
-    """The spec that a command's argument and its ``--set`` options mean; ``echo``: say what was set.
-
-    ``threads``: of each run.
-
-    Raises :class:`ConfigError` for anything wrong with it.
-    """
-    from ablate.cli.printing import make_console, print_overrides
-    from ablate.study.reading import MOST_RUNS, load_spec
-
-    spec = load_spec(path, tuple(sets or ()), smoke=smoke, most_runs=max_plan or MOST_RUNS)
-    if echo:
-        print_overrides(make_console(), spec)
-    return replace(spec, invocation=replace(spec.invocation, threads=threads))
 
 
 def check_weights(spec: StudySpec) -> list[str]:
@@ -247,24 +209,35 @@ def init_options(
     mask: str,
     bias: str,
     schedule: str,
+    from_data: Path | None = None,
+    cache: Path | None = None,
     **plain: Any,
 ) -> Options:
-    """Options of ``init``; lists are separated by commas.
+    """Options of ``init``; lists are separated by commas. ``from_data``: a folder to read the data's from.
 
     Raises
     ------
-    ConfigError: a list holds something that is not a number.
+    ConfigError: a list holds something that is not a number, or the data are described twice.
+    DataError: the folder has no layout that is known.
     """
     from ablate.cli.starter import Options
 
+    given: dict[str, Any] = {"categories": _items("categories", categories, str)}
+    if from_data is not None:
+        if categories or plain["root"] is not None or plain["dataset"] != "stripes":
+            raise ConfigError(
+                "--from-data finds out dataset, root and categories", hint="leave the options of these out"
+            )
+        from ablate.cli.found_data import found_options
+
+        given = found_options(from_data, cache_dir(cache))
     return Options(
-        categories=_items("categories", categories, str),
         q=_items("q", q, float),
         alpha=_items("alpha", alpha, float),
         mask=_items("mask", mask, str),
         bias=_items("bias", bias, float),
         schedule=_items("schedule", schedule, str),
-        **plain,
+        **{**plain, **given},
     )
 
 
@@ -298,11 +271,3 @@ def dashboard_command(study_dir: Path, port: int) -> list[str]:
             "optuna-dashboard is not installed", hint="install it with: pip install 'ablate[dashboard]'"
         )
     return [program, str(study_dir / "optuna.journal"), "--port", str(port)]
-
-
-def study_folder(study: str, results: Path) -> Path:
-    """The folder of a study whose journal is about to be read, without Optuna's remarks on it."""
-    from ablate.running.journal import quiet_optuna
-
-    quiet_optuna()
-    return find_study(study, results)

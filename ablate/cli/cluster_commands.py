@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ablate.cli.arguments import (
+    RESULTS,
     Cache,
     Device,
     JsonLines,
@@ -21,14 +22,15 @@ from ablate.cli.arguments import (
     Workers,
     run_options,
 )
-from model.errors import ConfigError
+from ablate.cli.studies import place_of
+from model.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from ablate.running.cluster import Joined
 
 
 def worker(
-    study: Study,
+    study: Study = None,
     storage: Storage = None,
     workers: Workers = None,
     max_runs: MaxRuns = None,
@@ -36,11 +38,12 @@ def worker(
     retries: Retries = 1,
     as_json: JsonLines = False,
     device: Device = "auto",
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
     """Work on a study that `ablate run --storage` has planned, from any machine, until nothing is left."""
     from ablate.cli.printing import make_console, print_at_once
+    from ablate.running.cluster import remembered
     from ablate.running.progress import JsonView, make_view
     from ablate.running.remote import join
     from ablate.running.server import find_address
@@ -55,45 +58,49 @@ def worker(
         device=device,
         cache=cache,
     )
-    address = find_address(storage or _remembered(study, results), arguments=sys.argv)
+    place = study_place(study, results)
+    address = find_address(storage or remembered(place), arguments=sys.argv)
     if address is None:
         raise ConfigError("which server?", hint="--storage postgresql://user@host/database")
     console = make_console()
-    view = JsonView(print_at_once) if as_json else make_view(console)
-    result = join(study_name(study), results, options, address, view)
+    events = JsonView(print_at_once) if as_json else None
+    result = join(place.name, place.parent, options, address, events or make_view(console))
     for line in result.lines:
-        if not as_json:
+        if events:
+            events.say(line)
+        else:
             console.print(line, markup=False, soft_wrap=True)
+    if events:
+        state = result.state
+        content = {"finished": state.finished, "runs": len(state.runs), "failed": len(state.failed)}
+        ending = {"study": place.name, "exit_code": result.exit_code, **content}
+        events.emit("finished", {**ending, "page": None, "claims": ()})
     raise typer.Exit(result.exit_code)
 
 
-def study_name(target: str) -> str:
-    """The name of the study that a spec file, a results folder or a name means."""
-    from ablate.study.reading import load_spec
-
-    path = Path(target)
-    return load_spec(path).study if path.suffix in (".yaml", ".yml") else path.name
-
-
-def _remembered(target: str, results: Path) -> str | None:
-    from ablate.running.cluster import remembered
-
-    return remembered(results / study_name(target))
+def study_place(target: str | None, results: Path) -> Path:
+    """The results folder, there or not, of a study that a server may know while this machine does not."""
+    try:
+        return place_of(target, results).folder
+    except StorageError:
+        if target is None:
+            raise
+        return results / Path(target).name
 
 
-def joined_study(target: str, results: Path, storage: str | None) -> Joined | None:
+def joined_study(target: str | None, results: Path, storage: str | None) -> Joined | None:
     """The study on its server, if it is on one: as given, or as its folder says; else None.
 
     Raises StorageError if the server is away or has no such study.
     """
-    from ablate.running.server import find_address
+    from ablate.running.cluster import join_study, remembered
+    from ablate.running.server import find_address, open_server
 
-    known = _remembered(target, results)
+    place = study_place(target, results)
+    known = remembered(place)
     if storage is None and known is None:
         return None
-    from ablate.running.cluster import join_study
-    from ablate.running.server import open_server
 
     address = find_address(storage, arguments=sys.argv) or find_address(known)
     assert address is not None
-    return join_study(open_server(address, name="ablate status"), study_name(target), results)
+    return join_study(open_server(address, name="ablate status"), place.name, place.parent)

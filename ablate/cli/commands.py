@@ -7,14 +7,24 @@ disk); 130 and 143 stopped by SIGINT and SIGTERM.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from ablate.cli import cluster_commands, data_commands, results_commands, setup_commands, study_commands
+from ablate.cli import (
+    cluster_commands,
+    data_commands,
+    report_commands,
+    results_commands,
+    setup_commands,
+    study_commands,
+)
+from ablate.cli.defaults import read_defaults
 from model import __version__
 from model.errors import UserError
 
@@ -26,6 +36,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, or draw the built-in one.")
 
+_NAMES: dict[Callable[..., None], str] = {results_commands.open_report: "open"}
+"""Commands whose name is not their function's."""
+
 for command in (
     study_commands.run,
     study_commands.resume,
@@ -35,9 +48,11 @@ for command in (
     results_commands.status,
     results_commands.ls,
     results_commands.logs,
-    results_commands.report,
-    results_commands.claims,
-    results_commands.verify,
+    report_commands.report,
+    results_commands.open_report,
+    report_commands.claims,
+    report_commands.verify,
+    report_commands.compare,
     results_commands.clean,
     results_commands.repair,
     results_commands.dashboard,
@@ -49,7 +64,8 @@ for command in (
     setup_commands.doctor,
     setup_commands.priors,
 ):
-    app.command()(command)
+    app.command(_NAMES.get(command))(command)
+app.command("import")(report_commands.import_rows)
 data_app.command("stripes")(data_commands.draw_stripes)
 data_app.command("check")(data_commands.check_data)
 app.add_typer(data_app, name="data")
@@ -71,6 +87,20 @@ def _global(
     """Options of every command."""
 
 
+def _defaults() -> dict[str, Any]:
+    """What the project's folder says of options, for every command; environment variables win."""
+    given = read_defaults(Path.cwd()).given()
+    if "ABLATE_STORAGE" in os.environ:
+        given.pop("storage", None)
+    if not given:
+        return {}
+    commands = [(command.name, command.callback) for command in app.registered_commands]
+    return {
+        **{name or getattr(callback, "__name__", ""): given for name, callback in commands},
+        "data": {str(command.name): given for command in data_app.registered_commands},
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -80,11 +110,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str], debug: bool) -> int:
     try:
         # Not standalone: typer would turn Ctrl-C into exit code 1.
-        code = app(args=arguments, prog_name="ablate", standalone_mode=False)
+        code = app(args=arguments, prog_name="ablate", standalone_mode=False, default_map=_defaults())
     except UserError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        if "--json" in arguments:
+            print(json.dumps({"errors": error.plain()}), file=sys.stderr)
+        else:
+            for line in error.lines:
+                print(f"error: {line}", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from ablate.study.resolved import Resolved, base_values, plot, resolve, schedules
+from ablate.study.resolved import Resolved, base_values, means, plot, resolve, schedules
 from ablate.study.text import label
 from model.errors import ConfigError
 from model.suggest import suggestion
@@ -29,10 +27,11 @@ if TYPE_CHECKING:
     from ablate.cli.doctor import Finding
     from ablate.evidence.judgement import Judgement
     from ablate.running.clean import Litter
-    from ablate.running.status import StudyStatus
+    from ablate.running.status import RunStatus, StudyStatus
     from ablate.study.plan import Plan, PlanLine
     from ablate.study.spec import StudySpec
-    from model.data.check import Count, Problem, StratumCount
+    from model.data.counts import Count, StratumCount
+    from model.data.problems import Problem
 
 _PIPED_WIDTH = 200
 """Columns of a table that no terminal limits."""
@@ -44,12 +43,16 @@ _STATE_STYLE = {
 }  # fmt: skip
 
 
-def make_console(*, plain: bool = False) -> Console:
-    """Standard output; without wrapping or colours when it is piped, or ``plain``."""
-    console = Console(highlight=False)
+def make_console(*, plain: bool = False, aside: bool = False) -> Console:
+    """Standard output; without wrapping or colours when it is piped, or ``plain``.
+
+    ``aside``: standard error, for what must not mix with a command's JSON.
+    """
+    console = Console(highlight=False, stderr=aside)
     if console.is_terminal and not plain:
         return console
-    return Console(highlight=False, width=_PIPED_WIDTH, force_terminal=False, color_system=None)
+    width = _PIPED_WIDTH
+    return Console(highlight=False, width=width, force_terminal=False, color_system=None, stderr=aside)
 
 
 @contextlib.contextmanager
@@ -84,11 +87,6 @@ def print_ending(console: Console, judgement: Judgement, page: Path) -> None:
     console.print(Text("report: ") + place, soft_wrap=True)
 
 
-def print_json(content: Any) -> None:
-    """One JSON document, as other programs read it."""
-    print(json.dumps(content, indent=1))
-
-
 def print_at_once(text: str) -> None:
     """Text that goes out before more is written: whoever reads a pipe wants to know now."""
     print(text, end="", flush=True)
@@ -118,6 +116,8 @@ def print_plan(
         cells = [line.variant, *levels, str(line.seed), *category, line.key[:10], _state(line.state), time]
         table.add_row(*cells)
     console.print(table)
+    for text, variants in plan_means(plan).items():
+        console.print(f"{text} on average over training: {', '.join(variants)}", markup=False)
     for why, count in Counter(line.why for line in lines if line.why).items():
         console.print(f"{count} new: {why} (--accept-code adopts earlier runs)", markup=False)
     states = [line.state for line in lines]
@@ -141,15 +141,14 @@ def print_plan(
         console.print(f"expected time: {duration(total)}{shared}{unknown}")
 
 
-def plan_json(plan: Plan, lines: Iterable[PlanLine], total: float | None) -> dict[str, Any]:
-    """The plan as other programs read it."""
-    return {
-        "study": plan.spec.study,
-        "runs": len(plan.runs),
-        "duplicates": plan.duplicates,
-        "seconds": total,
-        "cells": [asdict(line) for line in lines],
-    }
+def plan_means(plan: Plan) -> dict[str, list[str]]:
+    """What scheduled knobs are on average, and in which rows: ``token_dropout.rate 0.2`` -> variants."""
+    configs = {run.key: run.config for run in plan.runs}
+    found: dict[str, list[str]] = {}
+    for variant, key in {row.variant: row.key for row in plan.rows}.items():
+        for path, mean in means(configs[key]).items():
+            found.setdefault(f"{path} {mean:.4g}", []).append(variant)
+    return found
 
 
 def print_status(console: Console, status: StudyStatus) -> None:
@@ -210,8 +209,8 @@ def print_logs(console: Console, status: StudyStatus) -> None:
     console.print(table)
 
 
-def print_log_ends(console: Console, status: StudyStatus, name: str, lines: int) -> None:
-    """The last lines of the logs of the runs that ``name`` (start of a key, or a variant) means.
+def chosen_runs(status: StudyStatus, name: str) -> list[RunStatus]:
+    """The runs that ``name`` (start of a key, or a variant) means.
 
     Raises :class:`ConfigError` if it means none.
     """
@@ -219,11 +218,21 @@ def print_log_ends(console: Console, status: StudyStatus, name: str, lines: int)
     if not chosen:
         variants = dict.fromkeys(run.variant for run in status.runs)
         raise ConfigError(f"no run is called '{name}' in {status.study}", hint=suggestion(name, variants))
-    for run in chosen:
+    return chosen
+
+
+def log_end(run: RunStatus, lines: int) -> list[str]:
+    """The last lines of a run's log."""
+    path = Path(run.log)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "no log yet\n"
+    return text.splitlines()[-lines:]
+
+
+def print_log_ends(console: Console, runs: Iterable[RunStatus], lines: int) -> None:
+    """The last lines of some runs' logs."""
+    for run in runs:
         console.print(f"[bold]{escape(run.label)}[/] {_state(run.state)} {escape(run.log)}", soft_wrap=True)
-        path = Path(run.log)
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "no log yet\n"
-        for line in text.splitlines()[-lines:]:
+        for line in log_end(run, lines):
             console.print(line, markup=False, soft_wrap=True)
 
 
@@ -366,8 +375,9 @@ def _print_changes(console: Console, changes: Mapping[str, tuple[Any, Any]], non
 
 
 def _print_schedules(console: Console, row: Resolved) -> None:
+    mean = means(row.config)
     for path, schedule in schedules(row.config).items():
-        console.print(f"  {path} over training:", markup=False)
+        console.print(f"  {path} over training, {mean[path]:.4g} on average:", markup=False)
         for line in plot(schedule):
             console.print(f"    {line}", markup=False)
 

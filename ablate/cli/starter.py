@@ -21,6 +21,8 @@ _SCHEDULED_FROM = {"tail.q": 1.0, "token_dropout.rate": 0.0, "bias.lambda": 0.0}
 """Where a schedule of a knob starts: with the prior switched off."""
 
 _DEFAULT_RATE = 0.2
+_MOST_LISTED = 20
+"""Categories that a comment names."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Options:
     per_category: bool = False
     schema: str | None = None
     """Where the editor's JSON schema lies, if it has been written."""
+    found: Sequence[str] = ()
+    """Categories that the dataset is known to have."""
     comment: Sequence[str] = field(default=())
     """Further lines for the head of the file."""
 
@@ -108,7 +112,8 @@ def _data(options: Options) -> list[str]:
     if options.categories:
         lines.append(f"  categories: {flow(list(options.categories))}")
     else:
-        lines.append("  # categories: [a, b]        # all that are found, if left out")
+        known = flow(list(options.found[:_MOST_LISTED]) or ["a", "b"])
+        lines.append(f"  # categories: {known}        # all that are found, if left out")
     setting = "per_category" if options.per_category else "unified"
     lines += [f"  setting: {setting}          # one model for all categories, or one for each", ""]
     return lines
@@ -209,13 +214,18 @@ def _tail(options: Options) -> list[str]:
         "",
         "# What the paper will say, stated before the runs; each gets a verdict in the report:",
         "#   claims:",
-        "#     - left > right on category by image_auroc",
+        f"#     - left > right on {_in_a_line(*options.found[:1]) or 'category'} by image_auroc",
         "",
         "report:",
     ]
     if options.design == "one-at-a-time":
         lines.append("  baseline: baseline")
     return [*lines, "  primary: image_auroc", ""]
+
+
+def _in_a_line(*names: str) -> str:
+    """Names as a comment may hold them: a folder's may contain line breaks."""
+    return " ".join(" ".join(names).split())
 
 
 def _level(path: str, value: float, shape: str) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.arguments import (
+    RESULTS,
     AcceptCode,
     Account,
     Array,
@@ -32,7 +33,6 @@ from ablate.cli.arguments import (
     SharedFolder,
     Slurm,
     Smoke,
-    SpecFile,
     Storage,
     Study,
     Threads,
@@ -41,11 +41,11 @@ from ablate.cli.arguments import (
     Workers,
     cache_dir,
     check_weights,
-    find_study,
-    load_study,
     run_options,
 )
 from ablate.cli.cluster_commands import joined_study
+from ablate.cli.completion import offer_variants
+from ablate.cli.studies import find_study, load_study, place_of, warn_of
 
 if TYPE_CHECKING:
     from ablate.running.server import Remote
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    spec: SpecFile,
+    spec: Study = None,
     sets: Sets = None,
     workers: Workers = None,
     max_plan: MaxPlan = None,
@@ -90,18 +90,22 @@ def run(
     plain: Plain = False,
     device: Device = "auto",
     threads: Threads = 1,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
     """Run a study: what is missing of it; finished runs are never repeated."""
     from ablate.cli.printing import busy, make_console, print_notes
 
-    with busy(None if as_json or dry_run else make_console(plain=plain), f"reading {spec}"):
+    with busy(None if as_json or dry_run else make_console(plain=plain), f"reading {spec or 'the study'}"):
         if until_decided:
-            count = len(load_study(spec, sets, echo=False).seeds)
+            count = len(load_study(spec, sets, results=results, echo=False).seeds)
             sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
-        study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
+        study = load_study(
+            spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan, threads=threads
+        )
+        results = place_of(spec, results).results
         lacks = check_weights(study)
+    warn_of(study)
     if not as_json:
         print_notes(make_console(plain=plain), lacks)
     options = run_options(
@@ -128,7 +132,7 @@ def run(
 
 
 def resume(
-    study: Study,
+    study: Study = None,
     workers: Workers = None,
     max_runs: MaxRuns = None,
     timeout: Timeout = None,
@@ -138,7 +142,7 @@ def resume(
     as_json: JsonLines = False,
     plain: Plain = False,
     device: Device = "auto",
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
     """Go on with a study as it was started, overrides included."""
@@ -162,7 +166,7 @@ def resume(
 
 
 def plan(
-    spec: SpecFile,
+    spec: Study = None,
     sets: Sets = None,
     smoke: Smoke = False,
     as_json: Json = False,
@@ -170,13 +174,17 @@ def plan(
     threads: Threads = 1,
     accept_code: AcceptCode = False,
     workers: Annotated[int, typer.Option(min=1, help="Workers to estimate the time for.")] = 1,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
     """Say what a study would run: cells, duplicates, what is cached, how long it takes."""
     from ablate.cli.printing import make_console, print_notes
 
-    study = load_study(spec, sets, smoke, echo=not as_json, max_plan=max_plan, threads=threads)
+    study = load_study(
+        spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan, threads=threads
+    )
+    warn_of(study)
+    results = place_of(spec, results).results
     lacks = check_weights(study)
     if not as_json:
         print_notes(make_console(), lacks)
@@ -184,14 +192,25 @@ def plan(
 
 
 def show(
-    spec: SpecFile,
+    spec: Study = None,
     sets: Sets = None,
-    variant: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Only this one.", autocompletion=offer_variants)
+    ] = None,
+    as_json: Json = False,
+    results: Results = RESULTS,
 ) -> None:
     """Show what every variant resolves to, and its schedules over training."""
     from ablate.cli.printing import make_console, print_study
 
-    print_study(make_console(), load_study(spec, sets), variant)
+    study = load_study(spec, sets, results=results, echo=not as_json)
+    if as_json:
+        from ablate.cli.emitting import emit, shown
+
+        emit(shown(study, variant))
+        return
+    warn_of(study)
+    print_study(make_console(), study, variant)
 
 
 def _remote(storage: str | None, shared: bool, lease: float) -> Remote | None:
@@ -245,6 +264,7 @@ def _start(
 
     for line in result.lines:
         say(line)
+    page, claims = None, ()
     interrupted = result.exit_code > 2
     if not interrupted and result.state.finished:
         with busy(None if events else console, "judging the results and drawing the report"):
@@ -254,9 +274,16 @@ def _start(
             judgement = judge(results / spec.study)
             page = write_report(judgement)
         if events:
-            say(f"report: {page}")
+            from ablate.report.tables.claims import claims_json
+
+            claims = tuple(claims_json(judgement)["claims"])
         else:
             print_ending(console, judgement, page)
+    if events:
+        state = result.state
+        content = {"finished": state.finished, "runs": len(state.runs), "failed": len(state.failed)}
+        ending = {"study": spec.study, "exit_code": result.exit_code, **content}
+        events.emit("finished", {**ending, "page": page and str(page), "claims": claims})
     return result.exit_code
 
 
@@ -269,7 +296,7 @@ def _print_plan(
     accept_code: bool,
     device: str | None = None,
 ) -> None:
-    from ablate.cli.printing import make_console, plan_json, print_json, print_plan
+    from ablate.cli.printing import make_console, plan_means, print_plan
     from ablate.running.earlier import Earlier, with_accepted
     from ablate.running.earlier import accept_code as accepting
     from ablate.running.folder import Workspace
@@ -291,6 +318,12 @@ def _print_plan(
     )
     total = total_seconds(lines)
     if as_json:
-        print_json(plan_json(made, lines, total))
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Planned
+        from ablate.study.effects import idle_settings
+
+        idle = idle_settings(spec)
+        means = {text: tuple(variants) for text, variants in plan_means(made).items()}
+        emit(Planned(spec.study, len(made.runs), made.duplicates, total, means, idle, lines))
     else:
         print_plan(make_console(), made, lines, total, workers)

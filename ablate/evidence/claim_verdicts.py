@@ -22,8 +22,7 @@ from ablate.evidence.completeness import Completeness
 from ablate.evidence.differences import Difference
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.sequential import Hypothesis, SequentialVerdict, judge
-from ablate.evidence.sequential import holm as holm_adjusted
-from ablate.evidence.stats import NAN, SAME, paired_p
+from ablate.evidence.stats import NAN, SAME, holm_adjusted, paired_p
 from ablate.study.claims import Claim
 
 ClaimVerdict = Literal["supported", "refuted", "equivalent", "undecided", "undecidable", "incomplete"]
@@ -62,12 +61,12 @@ class JudgedClaim:
     @property
     def low(self) -> float:
         """Lower end (points) for new seeds, these images; of the repeated interval if sequential."""
-        return self.difference.estimate.low if self.sequential is None else self.sequential.low
+        return self.difference.estimate.low
 
     @property
     def high(self) -> float:
         """Upper end of the same."""
-        return self.difference.estimate.high if self.sequential is None else self.sequential.high
+        return self.difference.estimate.high
 
     @property
     def held_against(self) -> float:
@@ -192,6 +191,18 @@ def sequential_of(
         hypothesis_of(claim),
         looks=looks,
         image_variance=None if images is None else images.image_variance,
+    )
+
+
+def at_every_look(d: Difference, verdict: SequentialVerdict) -> Difference:
+    """The difference with the p and the interval that hold at every look, in place of the plain ones."""
+    estimate = replace(d.estimate, low=verdict.low, high=verdict.high)
+    return replace(
+        d,
+        estimate=estimate,
+        p=verdict.p,
+        p_holm=verdict.p,
+        looks=tuple(look.n for look in verdict.looks),
     )
 
 

@@ -29,10 +29,14 @@ def derived_plan(spec: StudySpec, frame: pd.DataFrame) -> StoredPlan | None:
     if known and set(categories) <= set(known):
         categories = tuple(known)
     sources = Sources(
-        categories=lambda _data: categories, data=lambda _data, _held: "", encoder=lambda _encoder: ""
+        categories=lambda _data: categories,
+        data=lambda data, _held: repr(data),  # rows that read other images are other runs
+        encoder=lambda _encoder: "",
     )
+    added = frame[~frame["seed"].isin(list(spec.seeds))].groupby("seed")["variant"].unique()
+    more = {int(seed): tuple(map(str, variants)) for seed, variants in added.items()}
     try:
-        plan = make_plan(spec, cache_dir=Path(), sources=sources)
+        plan = make_plan(spec, cache_dir=Path(), more=more, sources=sources)
     except UserError:
         return None
     if not set(frame["variant"]) <= {row.variant for row in plan.rows}:

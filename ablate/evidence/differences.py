@@ -7,14 +7,12 @@ Nothing but :mod:`ablate.evidence.judgement` decides with these: it knows the st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from ablate.evidence.calibration import detectable
 from ablate.evidence.stats import (
@@ -24,14 +22,15 @@ from ablate.evidence.stats import (
     SAME,
     SIGN_FLIP_FROM,
     Estimate,
-    Floats,
+    holm_adjusted,
     interval,
     paired_p,
     seeds_needed,
     sign_flip_test,
     smallest_sign_flip_p,
 )
-from ablate.evidence.values import mean_by_seed, of_variant, seed_means
+from ablate.evidence.values import Matrix, mean_by_seed
+from model.metric_names import METRICS
 
 EQUAL_FROM = 5
 """Fewest seeds at which the same value in all of them is more than chance (a metric of few images takes few
@@ -54,7 +53,7 @@ class Difference:
     category: str | None
     """One category, or None for the mean over ``categories``."""
     estimate: Estimate
-    """Of the per-seed differences (points)."""
+    """Of the per-seed differences (points); the interval stays within -100 and 100."""
     per_seed: tuple[float, ...]
     """Points, in the order of ``seeds``."""
     seeds: tuple[Any, ...]
@@ -69,8 +68,6 @@ class Difference:
     """Share of the baseline's error 1 - value that the variant removes."""
     p: float
     """Paired t-test, two-sided, unadjusted."""
-    p_sign_flip: float
-    """Exact sign-flip permutation test, two-sided; NaN below 6 and above 16 seeds."""
     alpha: float = ALPHA
     """Error level: of the interval, and of the family together."""
     family: int = 1
@@ -81,16 +78,34 @@ class Difference:
     """Whether both names are of one configuration, so that there is nothing to compare."""
     margin: float = 0.0
     """The study's (points): a mean that lies within it is never called better or worse."""
+    looks: tuple[int, ...] = ()
+    """Seed counts of the looks that ``p`` and the interval hold at; empty: a fixed number of seeds. What
+    assumes a fixed number (sign flip, detectable, seeds needed) is then undefined."""
 
     @property
     def n(self) -> int:
         """Paired seeds."""
         return self.estimate.n
 
+    @cached_property
+    def p_sign_flip(self) -> float:
+        """Exact sign-flip permutation test, two-sided; NaN below 6 and above 16 seeds, or with looks."""
+        return NAN if self.looks else sign_flip_test(np.asarray(self.per_seed, dtype=np.float64) / POINTS)
+
     @property
     def identical(self) -> bool:
         """Whether all (two or more) seeds give the same difference: the seed replicates nothing."""
         return self.n >= 2 and self.estimate.sd < SAME * POINTS
+
+    def keys(self, known: Mapping[tuple[str, Any, str], str]) -> tuple[str, ...]:
+        """Of the runs behind it, both sides'; ``known``: by (variant, seed, category)."""
+        found = (
+            known.get((side, seed, category), "")
+            for side in (self.variant, self.baseline)
+            for seed in self.seeds
+            for category in self.categories
+        )
+        return tuple(dict.fromkeys(key for key in found if key))
 
     @property
     def apart(self) -> bool:
@@ -113,7 +128,7 @@ class Difference:
     @property
     def few_for_sign_flip(self) -> bool:
         """Whether the seeds have an interval, but are too few for a sign-flip test."""
-        return 2 <= self.n < SIGN_FLIP_FROM
+        return 2 <= self.n < SIGN_FLIP_FROM and not self.looks
 
     @property
     def smallest_sign_flip_p(self) -> float:
@@ -127,7 +142,7 @@ class Difference:
         Larger than the usual formula's by 1.1 to 2.4, because the spread is itself estimated from n seeds;
         at most 100. NaN without spread: seeds that all give the same say nothing of another.
         """
-        if self.identical:
+        if self.identical or self.looks:
             return NAN
         return detectable(self.per_seed, self.alpha / self.family)
 
@@ -145,7 +160,7 @@ class Difference:
     @cached_property
     def p_without_one(self) -> tuple[float, float]:
         """Smallest and largest p of the t-test without any one seed; NaN below 3 seeds."""
-        if self.n < 3:
+        if self.n < 3 or self.looks:
             return NAN, NAN
         d = np.asarray(self.per_seed, dtype=np.float64) / POINTS
         found = np.array([paired_p(np.delete(d, i)) for i in range(self.n)])
@@ -158,13 +173,13 @@ class Difference:
         At Holm's first step, alpha / family, so that an undecided comparison always needs more seeds
         than it has. None: undefined, or more than ``SEEDS_CAP``.
         """
-        if self.n < 2 or self.identical:
+        if self.n < 2 or self.identical or self.looks:
             return None
         return seeds_needed(self.estimate.mean / self.estimate.sd, self.alpha / self.family)
 
 
 def difference(
-    matrix: pd.DataFrame,
+    matrix: Matrix,
     variant: str,
     baseline: str,
     metric: str,
@@ -172,22 +187,21 @@ def difference(
     *,
     alpha: float = ALPHA,
 ) -> Difference:
-    """Compare two variants on a :func:`~ablate.evidence.values.value_matrix`, using pairs only.
+    """Compare two variants on a :class:`~ablate.evidence.values.Matrix`, using pairs only.
 
     Categories that never form a pair are left out of the average; a seed counts if every remaining
     category forms a pair in it.
     """
-    ours, theirs = of_variant(matrix, variant), of_variant(matrix, baseline)
-    names = tuple(map(str, matrix.columns))
-    seeds = tuple(s for s in ours.index if s in theirs.index)
-    a: Floats = ours.to_numpy(dtype=np.float64)[ours.index.get_indexer(pd.Index(seeds))]
-    b: Floats = theirs.to_numpy(dtype=np.float64)[theirs.index.get_indexer(pd.Index(seeds))]
-    if category is not None:
-        chosen = [i for i, name in enumerate(names) if name == category]
-        a, b, names = a[:, chosen], b[:, chosen], tuple(names[i] for i in chosen)
-    means = mean_by_seed(a - b, seeds, names)
-    whole = np.ix_(np.isin(seeds, means.seeds), np.isin(names, means.categories))
-    a, b = a[whole], b[whole]
+    matrix = matrix.at(category)
+    a, b = matrix.of(variant), matrix.of(baseline)
+    means = mean_by_seed(a - b, matrix.seeds, matrix.categories)
+    if (len(means.seeds), len(means.categories)) != a.shape:
+        rows = [i for i, seed in enumerate(matrix.seeds) if seed in means.seeds]
+        columns = [i for i, name in enumerate(matrix.categories) if name in means.categories]
+        a, b = a[np.ix_(rows, columns)], b[np.ix_(rows, columns)]
+    estimate = interval(means.values, alpha).scaled(POINTS)
+    if metric in METRICS:
+        estimate = estimate.within(-POINTS, POINTS)
     wins = np.where(np.abs(a - b) < SAME, 0.5, a > b)
     error = float((1 - b).mean()) if b.size else NAN
     gain = float((a - b).mean()) if b.size else NAN
@@ -197,7 +211,7 @@ def difference(
         baseline=baseline,
         metric=metric,
         category=category,
-        estimate=interval(means.values, alpha).scaled(POINTS),
+        estimate=estimate,
         per_seed=tuple(v * POINTS for v in means.values),
         seeds=means.seeds,
         categories=means.categories,
@@ -206,7 +220,6 @@ def difference(
         win_rate=float(wins.mean()) if b.size else NAN,
         error_reduction=gain / error if error > SAME else NAN,
         p=p,
-        p_sign_flip=sign_flip_test(means.values),
         p_holm=p,
         alpha=alpha,
     )
@@ -219,18 +232,12 @@ def holm(differences: Iterable[Difference]) -> list[Difference]:
     of a half-finished study would be too easy, and change as it fills up.
     """
     family = list(differences)
-    if not family:
-        return []
-    raw = np.array([d.p for d in family])
-    adjusted = multipletests(np.nan_to_num(raw, nan=1.0), method="holm")[1]
-    return [
-        replace(d, family=len(family), p_holm=float(q) if np.isfinite(d.p) else NAN)
-        for d, q in zip(family, adjusted, strict=True)
-    ]
+    adjusted = holm_adjusted([d.p for d in family])
+    return [replace(d, family=len(family), p_holm=q) for d, q in zip(family, adjusted, strict=True)]
 
 
 def against_baseline(
-    matrix: pd.DataFrame,
+    matrix: Matrix,
     variants: Sequence[str],
     baseline: str,
     metric: str,
@@ -238,17 +245,21 @@ def against_baseline(
     *,
     alpha: float = ALPHA,
     same_as: Mapping[str, str] | None = None,
+    tested: Callable[[Difference], Difference] = lambda d: d,
 ) -> list[Difference]:
     """Every other variant minus ``baseline``, as one Holm family.
 
     ``same_as`` names, for a variant that is another one's configuration under a second name, that
     other one. Such rows share their runs: they repeat its result and do not count in the family.
+    ``tested``: gives each difference the p and the interval of another test, before Holm.
     """
     copies = same_as or {}
     distinct = [v for v in variants if v != baseline and v not in copies]
     found = {
         d.variant: d
-        for d in holm(difference(matrix, v, baseline, metric, category, alpha=alpha) for v in distinct)
+        for d in holm(
+            tested(difference(matrix, v, baseline, metric, category, alpha=alpha)) for v in distinct
+        )
     }
     for copy, original in copies.items():
         if original in found:
@@ -260,7 +271,7 @@ def against_baseline(
 
 
 def best_group(
-    matrix: pd.DataFrame, variants: Sequence[str], category: str | None = None, *, alpha: float = ALPHA
+    matrix: Matrix, variants: Sequence[str], category: str | None = None, *, alpha: float = ALPHA
 ) -> set[str]:
     """The best variant and all that cannot be told from it, or nobody if that is everybody.
 
@@ -271,10 +282,8 @@ def best_group(
     as best in half the columns of ten equal variants). Variants averaged over fewer categories than the
     others do not compete.
     """
-    parts = {v: of_variant(matrix, v) for v in variants}
-    if category is not None:
-        parts = {v: p.reindex(columns=[category]) for v, p in parts.items()}
-    means = {v: seed_means(p) for v, p in parts.items()}
+    matrix = matrix.at(category)
+    means = {v: matrix.means(v) for v in variants}
     widest = max((len(m.categories) for m in means.values()), default=0)
     values = {
         v: float(np.mean(m.values)) for v, m in means.items() if m.values and len(m.categories) == widest
@@ -286,6 +295,9 @@ def best_group(
     for variant in values:
         if variant == best:
             continue
-        if not difference(matrix, best, variant, "", category, alpha=alpha / (len(values) - 1)).apart:
+        gap = mean_by_seed(matrix.of(best) - matrix.of(variant), matrix.seeds, matrix.categories)
+        found = interval(gap.values, alpha / (len(values) - 1))
+        same = found.n >= 2 and found.sd < SAME
+        if same or not found.excludes_zero:
             group.add(variant)
     return set() if group == set(values) else group

@@ -15,8 +15,7 @@ import numpy as np
 from ablate.evidence.differences import Difference
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.stats import POINTS, Estimate
-from ablate.evidence.values import of_variant
-from model.metric_names import DISTANCES
+from model.metric_names import COMPLETIONS, DEFECT_COMPLETIONS, DISTANCES
 
 # ---------------------------------------------------------------------------------- factors
 
@@ -66,24 +65,44 @@ def _level_point(judgement: Judgement, level: Any, variant: str) -> LevelPoint:
     return LevelPoint(level, Estimate(0.0, 0.0, n, 0.0, 0.0), (0.0,) * n)
 
 
-def factor_lines(judgement: Judgement) -> list[FactorLines]:
-    """Per factor with two or more levels: paired differences on the primary metric over its levels."""
-    results, primary = judgement.results, judgement.primary
-    found: list[FactorLines] = []
-    for factor, levels in results.factors.items():
+@dataclass(frozen=True)
+class FactorSweep:
+    """The variants over one factor's levels: of one named variant, the other factors held."""
+
+    factor: str
+    named: str
+    held: tuple[tuple[str, Any], ...]
+    variants: Mapping[Any, str]
+    """By level, in the factor's order."""
+
+
+def factor_sweeps(judgement: Judgement) -> list[FactorSweep]:
+    """All sweeps of a study, factor by factor."""
+    found = []
+    for factor, levels in judgement.results.factors.items():
         groups: dict[tuple[str, tuple[tuple[str, Any], ...]], dict[Any, str]] = {}
-        for variant, at in results.levels.items():
+        for variant, at in judgement.results.levels.items():
             if factor not in at:
                 continue
             held = tuple((name, level) for name, level in at.items() if name != factor)
             groups.setdefault((_named_part(variant, at), held), {})[at[factor]] = variant
-        lines = []
         for (named, held), by_level in groups.items():
-            points = []
-            for level in (x for x in levels if x in by_level):
-                points.append(_level_point(judgement, level, by_level[level]))
+            ordered = {level: by_level[level] for level in levels if level in by_level}
+            found.append(FactorSweep(factor, named, held, ordered))
+    return found
+
+
+def factor_lines(judgement: Judgement) -> list[FactorLines]:
+    """Per factor with two or more levels: paired differences on the primary metric over its levels."""
+    results, primary = judgement.results, judgement.primary
+    found: list[FactorLines] = []
+    sweeps = factor_sweeps(judgement)
+    for factor in results.factors:
+        lines = []
+        for sweep in (s for s in sweeps if s.factor == factor):
+            points = [_level_point(judgement, level, v) for level, v in sweep.variants.items()]
             if sum(p.estimate.n > 0 for p in points) >= 2:
-                lines.append(FactorLine(named, held, tuple(points)))
+                lines.append(FactorLine(sweep.named, sweep.held, tuple(points)))
         if lines:
             found.append(FactorLines(factor, primary.metric, tuple(lines), results.baseline))
     return found
@@ -102,6 +121,8 @@ class HeatMap:
     column_factor: str
     differences: Mapping[tuple[Any, Any], Difference]
     """By (row level, column level); of the family of all variants, as in the forest plot."""
+    baseline_at: tuple[Any, Any] | None = None
+    """Where the baseline stands, if it is one of them."""
 
 
 def heat_maps(judgement: Judgement) -> list[HeatMap]:
@@ -115,6 +136,8 @@ def heat_maps(judgement: Judgement) -> list[HeatMap]:
         if set(at) == {a, b} and variant in primary.differences:
             found = groups.setdefault(_named_part(variant, at), {})
             found[at[a], at[b]] = primary.differences[variant]
+    at = results.levels.get(results.baseline, {})
+    own = _named_part(results.baseline, at) if at else None
     return [
         HeatMap(
             title=name,
@@ -125,6 +148,7 @@ def heat_maps(judgement: Judgement) -> list[HeatMap]:
             row_factor=a,
             column_factor=b,
             differences=by_levels,
+            baseline_at=(at[a], at[b]) if set(at) == {a, b} and own == name else None,
         )
         for name, by_levels in groups.items()
     ]
@@ -147,22 +171,17 @@ class Slopes:
 def slopes(judgement: Judgement) -> list[Slopes]:
     """One panel per variant other than the baseline, on the primary metric; complete pairs only."""
     results, matrix = judgement.results, judgement.primary.matrix
-    theirs = of_variant(matrix, results.baseline)
+    theirs = matrix.of(results.baseline)
     panels: list[Slopes] = []
     for variant in results.variants:
         if variant == results.baseline:
             continue
-        ours = of_variant(matrix, variant)
-        seeds = [s for s in ours.index if s in theirs.index]
+        both = POINTS * np.stack([theirs, matrix.of(variant)], axis=-1)
         pairs: dict[str, tuple[tuple[float, float], ...]] = {}
-        for category in matrix.columns:
-            both = np.stack(
-                [part.loc[seeds, category].to_numpy(dtype=np.float64) * POINTS for part in (theirs, ours)],
-                1,
-            )
-            whole = tuple((float(b), float(v)) for b, v in both if math.isfinite(b + v))
-            if whole:
-                pairs[str(category)] = whole
+        for i, category in enumerate(matrix.categories):
+            found = tuple((b, v) for b, v in both[:, i].tolist() if math.isfinite(b + v))
+            if found:
+                pairs[category] = found
         if pairs:
             panels.append(Slopes(variant, results.baseline, judgement.primary.metric, pairs))
     return panels
@@ -193,4 +212,29 @@ def mechanism(judgement: Judgement) -> list[Mechanism]:
             normal, defect, gap = (by_variant[variant].estimate for by_variant in means)
             if gap.n:
                 found.append(Mechanism(variant, stratum, normal, defect, gap))
+    return found
+
+
+@dataclass(frozen=True)
+class Completion:
+    """How much of cut rows and columns one variant fills in, in one place."""
+
+    variant: str
+    place: str
+    """``normal images`` or ``defects``."""
+    rows: Estimate
+    columns: Estimate
+    difference: Estimate
+    """Rows minus columns."""
+
+
+def completion(judgement: Judgement) -> list[Completion]:
+    """Completion per variant, on held-out normal images and at defects, where it was measured."""
+    found = []
+    for place, names in (("normal images", COMPLETIONS), ("defects", DEFECT_COMPLETIONS)):
+        means = [judgement.comparison(name).means for name in names]
+        for variant in judgement.results.variants:
+            rows, columns, gap = (by_variant[variant].estimate for by_variant in means)
+            if gap.n:
+                found.append(Completion(variant, place, rows, columns, gap))
     return found

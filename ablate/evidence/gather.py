@@ -7,6 +7,7 @@ of failures. What could not be read is said in the report, not hidden.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,10 +18,13 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.derived import derived_plan
+from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
+from ablate.evidence.quoted import read_quoted
+from ablate.evidence.reading import TEXT_COLUMNS, read_frame
 from ablate.evidence.results import Results, RunState
+from ablate.evidence.searched import searches_of
 from ablate.running.folder import Workspace
-from ablate.running.frame import collect, frame_changed
 from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import WHOLE, reporting_split
 from ablate.running.seal import Sealed, read_sealed
@@ -28,15 +32,16 @@ from ablate.running.status import status
 from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.reading import load_recorded
+from ablate.study.row_data import varying_values
+from ablate.study.rows import scalar_level
 from ablate.study.settings import unnest
 from ablate.study.spec import StudySpec
 from model.config import EncoderConfig, ModelConfig, dump_config
 from model.encoders.build import describe
 from model.errors import StorageError, UserError
 from model.files import read_json
-from model.metric_names import METRICS
+from model.metric_names import METRICS, all_metrics
 
-TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")
 
 
@@ -65,8 +70,14 @@ def gather(study_dir: Path) -> Results:
             f"The baseline {baseline} is no row of this study; {layout.variants[0]} stands in for it."
         )
         baseline = layout.variants[0]
-    runs = _runs(workspace, plan, frame, warnings)
-    warnings += origin_warnings(workspace, (run.key for run in runs if run.state == "done"))
+    kept = read_kept(study_dir)
+    runs = _runs(workspace, plan, frame, warnings, kept.seconds if kept else {})
+    origins = (
+        kept.warnings
+        if kept
+        else tuple(origin_warnings(workspace, (run.key for run in runs if run.state == "done")))
+    )
+    warnings += origins
     stated = _claims(spec, layout.variants, warnings)
     sealed = _sealed(workspace, warnings)
     # What was declared before the first run is judged, whatever the study file says by now.
@@ -83,13 +94,19 @@ def gather(study_dir: Path) -> Results:
         categories=layout.categories,
         seeds=layout.seeds,
         factors=_factors(layout.levels),
-        settings={v: unnest(dump_config(run.config), ModelConfig) for v, run in configs.items()},
+        settings={
+            v: unnest(dump_config(run.config), ModelConfig) | _differing_data(run, configs.values())
+            for v, run in configs.items()
+        },
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
+        labels=spec.labels if spec else {},
+        level_labels=_level_labels(spec) if spec else {},
         same_as=_copies(plan, frame, baseline),
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
         margin=spec.report.margin if spec else 0.0,
+        venue=(spec.report.venue or "") if spec else "",
         claims=declared,
         exploratory=tuple(c for c in stated if c not in declared),
         withdrawn=tuple(c for c in declared if c not in stated) if spec else (),
@@ -103,55 +120,14 @@ def gather(study_dir: Path) -> Results:
         dataset=spec.data.dataset if spec else "",
         selects_on_report=_selects_on_report(spec, plan),
         encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
-        provenance=_provenance(workspace, runs),
-        nan_reasons=_nan_reasons(workspace, frame),
+        provenance=kept.provenance if kept else _provenance(workspace, runs),
+        images=kept.image_variances if kept else {},
+        searched=searches_of(workspace, spec, frame, layout.variants, baseline),
+        quoted=read_quoted(study_dir),
+        nan_reasons=kept.nan_reasons if kept else _nan_reasons(workspace, frame),
+        origins=origins,
         warnings=tuple(warnings),
     )
-
-
-def read_frame(workspace: Workspace, plan: StoredPlan | None = None) -> pd.DataFrame:
-    """``runs.csv``, or the same from the run folders if it has not been written yet.
-
-    Names stay text, whatever they look like (a category may be called 001 or NA).
-    Raises :class:`StorageError` if there is neither, or the file is not one of ours.
-    """
-    if frame_changed(workspace.frame):
-        raise StorageError(
-            "changed since it was written; its numbers are not read",
-            where=str(workspace.frame),
-            hint=f"ablate repair {workspace.study_dir} remakes it from the runs",
-        )
-    try:
-        frame = pd.read_csv(workspace.frame, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        return _collected(workspace, plan)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"unreadable: {error}", where=str(workspace.frame)) from error
-    lacking = {*TEXT_COLUMNS, "seed", "value"} - set(frame.columns)
-    if lacking:
-        raise StorageError(
-            f"column {', '.join(sorted(lacking))} is missing",
-            where=str(workspace.frame),
-            hint="delete it: it is remade from the runs",
-        )
-    try:
-        frame["value"] = frame["value"].replace("", "nan").astype(float)
-        frame["seed"] = frame["seed"].astype(int)
-    except ValueError as error:
-        raise StorageError(f"not a number: {error}", where=str(workspace.frame)) from error
-    for factor in (c for c in frame.columns if c not in (*TEXT_COLUMNS, "seed", "value")):
-        numbers = pd.to_numeric(frame[factor].replace("", "nan"), errors="coerce")
-        blank = frame[factor].isin(["", "nan"])
-        frame[factor] = numbers if numbers[~blank].notna().all() else frame[factor].where(~blank, None)
-    return frame
-
-
-def _collected(workspace: Workspace, plan: StoredPlan | None) -> pd.DataFrame:
-    if plan is None:
-        raise StorageError(
-            "no such study, or nothing in it", where=str(workspace.study_dir), hint="ablate run STUDY.yaml"
-        )
-    return collect(workspace.study_dir, plan)
 
 
 def _plan(workspace: Workspace, warnings: list[str]) -> StoredPlan | None:
@@ -212,10 +188,15 @@ def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
     )
 
 
+def _differing_data(run: Run, runs: Iterable[Run]) -> dict[str, Any]:
+    """What a run reads, where runs of the study differ in it."""
+    own, others = varying_values(run.data), [varying_values(other.data) for other in runs]
+    return {path: value for path, value in own.items() if any(o[path] != value for o in others)}
+
+
 def _selects_on_report(spec: StudySpec | None, plan: StoredPlan | None) -> bool:
-    if plan is not None:
-        return plan.selected_on_reported
-    return spec is not None and spec.search is not None and spec.data.selection == "none"
+    selected = spec is not None and spec.search is not None and spec.data.selection == "none"
+    return selected or (plan is not None and plan.selected_on_reported)
 
 
 def _encoders(spec: StudySpec | None, configs: Mapping[str, Run]) -> list[EncoderConfig]:
@@ -231,6 +212,17 @@ def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ..
         for factor, level in at.items():
             found.setdefault(factor, {})[level] = None
     return {factor: tuple(values) for factor, values in found.items()}
+
+
+def _level_labels(spec: StudySpec) -> dict[str, dict[Any, str]]:
+    """Levels as the tables have them -> their labels, by factor."""
+    if spec.factors is None:
+        return {}
+    found: dict[str, dict[Any, str]] = {}
+    for path, labels in spec.factors.labels.items():
+        for i, text in labels.items():
+            found.setdefault(path, {})[scalar_level(spec.factors.levels[path][i])] = text
+    return found
 
 
 def _copies(plan: StoredPlan | None, frame: pd.DataFrame, baseline: str) -> dict[str, str]:
@@ -259,7 +251,11 @@ def _rows_with_runs(plan: StoredPlan | None) -> Iterable[tuple[Any, Run]]:
 
 
 def _runs(
-    workspace: Workspace, plan: StoredPlan | None, frame: pd.DataFrame, warnings: list[str]
+    workspace: Workspace,
+    plan: StoredPlan | None,
+    frame: pd.DataFrame,
+    warnings: list[str],
+    known_seconds: Mapping[str, float],
 ) -> tuple[RunState, ...]:
     if plan is None:
         known = frame[["key", "variant", "seed"]].drop_duplicates()
@@ -275,7 +271,7 @@ def _runs(
     for row in plan.rows:
         live = states.get(row.key)
         state = "done" if row.key in have else live.state if live else "waiting"
-        seconds = live.seconds if live and live.seconds is not None else float("nan")
+        seconds = live.seconds if live and live.seconds is not None else None
         found.append(
             RunState(
                 key=row.key,
@@ -284,7 +280,7 @@ def _runs(
                 category=row.category,
                 state="done" if state in _DONE else state,
                 reason=live.reason if live and row.key not in have else "",
-                seconds=seconds,
+                seconds=known_seconds.get(row.key, math.nan) if seconds is None else seconds,
             )
         )
     return tuple(found)
@@ -358,7 +354,7 @@ def _provenance(workspace: Workspace, runs: Iterable[RunState]) -> Mapping[str, 
 
 def _nan_reasons(workspace: Workspace, frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """Why metrics of committed runs have no value, from the runs' metrics.csv."""
-    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(METRICS)]
+    gone = frame[frame["value"].isna() & (frame["stratum"] == WHOLE) & frame["metric"].isin(all_metrics())]
     found: dict[tuple[str, str, str], str] = {}
     for key, rows in gone.groupby("key", sort=False):
         reasons = _reasons(workspace.run_dir(str(key)) / "metrics.csv")

@@ -1,15 +1,15 @@
 """What the runs' folders say of the test images: covariances over images of levels and differences.
 
-Read lazily and kept: image scores from ``scores.csv``, pixel scores from ``score_histograms/``. Anything
-that cannot be had (a study without its ``runs/``, a metric of a stratum, a mechanism metric) gives None: an
-interval for new images is then absent, and the report says so.
+Read lazily and kept: image scores from ``scores.csv``, pixel scores from ``score_histograms/``; of a
+published study, whose ``runs/`` stayed behind, what its report noted. Anything that cannot be had (a metric
+of a stratum, a mechanism metric) gives None: an interval for new images is then absent, and the report says
+so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from ablate.evidence.images import (
+    ImageVariance,
+    Place,
     Placements,
     SeedsAndImages,
+    both_intervals,
+    image_variance,
     jackknife_covariance,
     over_categories,
     placements,
-    seeds_and_images,
 )
 from ablate.evidence.stats import POINTS
 from ablate.running.folder import HISTOGRAMS
@@ -49,9 +52,13 @@ class _Scored:
 class ImageEvidence:
     """Of one study; see the module's header."""
 
-    folder: Path
-    frame: pd.DataFrame = field(repr=False)
+    folder_of: Callable[[str], Path] = field(repr=False)
+    """Run key -> the run's folder."""
+    keys: Mapping[tuple[str, Any, str], str] = field(repr=False)
+    """By (variant, seed, category)."""
     split: str
+    found: dict[Place, ImageVariance | None] = field(default_factory=dict, repr=False)
+    """What was asked for so far, or is known from an earlier report."""
     _scored: dict[tuple[str, str], _Scored | None] = field(default_factory=dict, init=False, repr=False)
     _left_out: dict[tuple[str, str], Mapping[str, Floats] | None] = field(
         default_factory=dict, init=False, repr=False
@@ -74,6 +81,20 @@ class ImageEvidence:
         """
         if metric not in METRICS or not values or not categories:
             return None
+        at = (variant, baseline, metric, tuple(categories), tuple(seeds))
+        if at not in self.found:
+            self.found[at] = self._carried(*at)
+        carried = self.found[at]
+        return None if carried is None else both_intervals(values, carried, alpha=alpha)
+
+    def _carried(
+        self,
+        variant: str,
+        baseline: str | None,
+        metric: str,
+        categories: Sequence[str],
+        seeds: Sequence[Any],
+    ) -> ImageVariance | None:
         covariances, images = [], 0
         for category in categories:
             found = self._covariance(variant, baseline, seeds, category, metric)
@@ -81,14 +102,14 @@ class ImageEvidence:
                 return None
             covariances.append(found[0])
             images += found[1]
-        return seeds_and_images(values, over_categories(covariances), images, alpha=alpha)
+        return image_variance(over_categories(covariances), images)
 
     def _covariance(
         self, variant: str, baseline: str | None, seeds: Sequence[Any], category: str, metric: str
     ) -> tuple[Floats, int] | None:
         """[S, S] in points squared, and how many images are behind it."""
         sides = [variant] if baseline is None else [variant, baseline]
-        keys = [[self._keys.get((side, seed, category)) for seed in seeds] for side in sides]
+        keys = [[self.keys.get((side, seed, category)) for seed in seeds] for side in sides]
         if any(key is None for side in keys for key in side):
             return None
         scored = [[self._scores(str(key), category) for key in side] for side in keys]
@@ -111,11 +132,6 @@ class ImageEvidence:
         values = arrays[0] if baseline is None else arrays[0] - arrays[1]
         return jackknife_covariance(POINTS * values, first.labels), len(first.names)
 
-    @cached_property
-    def _keys(self) -> Mapping[tuple[str, Any, str], str]:
-        cells = self.frame[["variant", "seed", "category", "key"]].drop_duplicates()
-        return {(str(v), s, str(c)): str(k) for v, s, c, k in cells.itertuples(index=False, name=None)}
-
     def _scores(self, key: str, category: str) -> _Scored | None:
         if (key, category) not in self._scored:
             self._read_scores(key)
@@ -124,7 +140,7 @@ class ImageEvidence:
     def _read_scores(self, key: str) -> None:
         try:
             table = pd.read_csv(
-                self.folder / "runs" / key / "scores.csv",
+                self.folder_of(key) / "scores.csv",
                 dtype={"image": str, "category": str, "split": str},
                 keep_default_na=False,
             )
@@ -147,7 +163,7 @@ class ImageEvidence:
         if metric in IMAGE_METRICS:
             return image_leave_one_out(scored.scores, scored.labels)[metric]
         if (key, category) not in self._left_out:
-            path = self.folder / "runs" / key / HISTOGRAMS / f"{category}.npz"
+            path = self.folder_of(key) / HISTOGRAMS / f"{category}.npz"
             try:
                 self._left_out[key, category] = load_histograms(path).select(scored.rows).leave_one_out()
             except (DataError, IndexError):

@@ -20,11 +20,14 @@ level goes in as it is, a difference as the difference of the placements or jack
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
+
+from ablate.evidence.stats import level_ends
 
 Floats = npt.NDArray[np.float64]
 
@@ -193,6 +196,12 @@ class SeedsAndImages:
             seed, self.image_variance * self.images / (self.images + images), S, self.alpha
         )[1]
 
+    def of_level(self, top: float) -> SeedsAndImages:
+        """The same of a metric's level: no interval passes ``top``, its maximum."""
+        seed_low, seed_high = level_ends(self.mean, self.seed_high - self.mean, top)
+        low, high = level_ends(self.mean, self.high - self.mean, top)
+        return replace(self, seed_low=seed_low, seed_high=seed_high, low=low, high=high)
+
     def images_needed(self, effect: float | None = None) -> int | None:
         """More images of the same mix until the image floor meets ``effect`` (the observed mean, if not
         given); 0 if it does; None where that is undefined."""
@@ -221,6 +230,29 @@ def _df(seed: float, image: float, S: int) -> float:
     return (S - 1) * ((seed + image) / seed) ** 2 if seed > 0 else float("inf")
 
 
+Place = tuple[str, str | None, str, tuple[str, ...], tuple[Any, ...]]
+"""Of what: variant, baseline (None: a level), metric, categories averaged over, seeds."""
+
+
+class ImageVariance(NamedTuple):
+    """What the images carry of a mean over seeds."""
+
+    shared: float
+    """Mean covariance over images of two different seeds, unit squared; NaN below two seeds."""
+    images: int
+    """Test images (over all categories)."""
+
+
+def image_variance(covariance: npt.ArrayLike, images: int) -> ImageVariance:
+    """Of a [S, S] covariance over images. Raises ValueError if it is not square."""
+    cov = np.asarray(covariance, dtype=np.float64)
+    if cov.ndim != 2 or cov.shape[0] != cov.shape[1]:
+        raise ValueError(f"need [seeds, seeds], got {cov.shape}")
+    S = len(cov)
+    shared = float((cov.sum() - np.trace(cov)) / (S * (S - 1))) if S > 1 else NAN
+    return ImageVariance(shared, images)
+
+
 def seeds_and_images(
     values: npt.ArrayLike, covariance: npt.ArrayLike, images: int, *, alpha: float = ALPHA
 ) -> SeedsAndImages:
@@ -241,6 +273,14 @@ def seeds_and_images(
     d, cov = np.asarray(values, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
     if d.ndim != 1 or cov.shape != (len(d), len(d)):
         raise ValueError(f"need [seeds] and [seeds, seeds], got {d.shape} and {cov.shape}")
+    return both_intervals(d, image_variance(cov, images), alpha=alpha)
+
+
+def both_intervals(
+    values: npt.ArrayLike, carried: ImageVariance, *, alpha: float = ALPHA
+) -> SeedsAndImages:
+    """As :func:`seeds_and_images`, from what the images carry."""
+    d, images = np.asarray(values, dtype=np.float64), carried.images
     if not np.isfinite(d).all():
         raise ValueError("a seed's value is NaN or infinite")
     S = len(d)
@@ -248,8 +288,7 @@ def seeds_and_images(
     if S < 2:
         return SeedsAndImages(mean, S, images, NAN, NAN, alpha, NAN, NAN, NAN, NAN, NAN)
     seed = float(d.var(ddof=1)) / S
-    c = float((cov.sum() - np.trace(cov)) / (S * (S - 1)))
-    image = c if np.isnan(c) else max(0.0, c)
+    image = carried.shared if np.isnan(carried.shared) else max(0.0, carried.shared)
     alone, both = _half_widths(seed, image, S, alpha)
     df = _df(seed, image, S)
     return SeedsAndImages(

@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from ablate.evidence.boundaries import Plan
 from ablate.evidence.calibration import Calibrated, calibrate
 from ablate.evidence.claim_verdicts import (
     ClaimVerdict,
     JudgedClaim,
     adjusted,
+    at_every_look,
     own_p,
     sequential_of,
 )
@@ -30,6 +32,7 @@ from ablate.evidence.differences import Difference, against_baseline, best_group
 from ablate.evidence.image_evidence import ImageEvidence
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.results import Results
+from ablate.evidence.sequential import judge
 from ablate.evidence.stats import (
     POINTS,
     SIGN_FLIP_FROM,
@@ -38,9 +41,9 @@ from ablate.evidence.stats import (
     paired_p,
     smallest_sign_flip_p,
 )
-from ablate.evidence.values import SeedMeans, of_variant, seed_means, value_matrix
+from ablate.evidence.values import Matrix, SeedMeans, Values
 from ablate.study.claims import Claim
-from model.metric_names import METRICS
+from model.metric_names import AUPIMO, all_metrics
 
 __all__ = ["ClaimVerdict", "Comparison", "JudgedClaim", "Judgement", "VariantMean"]
 PLANTED = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -70,28 +73,32 @@ class Comparison:
     category: str | None
     """One category, or None for the mean over categories."""
     stratum: str
-    matrix: pd.DataFrame = field(repr=False)
-    """Of this metric and stratum: rows (variant, seed), one column per category, NaN where missing."""
+    matrix: Matrix = field(repr=False)
+    """Of this metric and stratum."""
 
     @cached_property
     def categories(self) -> int:
         """Categories that a complete mean averages over."""
-        return 1 if self.category is not None else len(self.matrix.columns)
+        return 1 if self.category is not None else len(self.matrix.categories)
 
     @cached_property
     def means(self) -> Mapping[str, VariantMean]:
         """By variant, the baseline included."""
         found = {}
+        matrix = self.matrix.at(self.category)
         for variant in self.results.variants:
-            part = of_variant(self.matrix, variant)
-            if self.category is not None:
-                part = part.reindex(columns=[self.category])
-            by_seed = seed_means(part)
+            by_seed = matrix.means(variant)
             estimate = interval(by_seed.values, self.results.alpha)
             found[variant] = VariantMean(
-                estimate.within(0.0, 1.0) if self.metric in METRICS else estimate, by_seed
+                estimate.of_level() if self.metric in (*all_metrics(), AUPIMO) else estimate, by_seed
             )
         return found
+
+    def keys(self, variant: str) -> tuple[str, ...]:
+        """Of the runs behind a variant's mean."""
+        by_seed, keys = self.means[variant].by_seed, self.results.keys
+        found = (keys.get((variant, seed, c), "") for seed in by_seed.seeds for c in by_seed.categories)
+        return tuple(dict.fromkeys(key for key in found if key))
 
     @cached_property
     def differences(self) -> Mapping[str, Difference]:
@@ -104,23 +111,38 @@ class Comparison:
             self.category,
             alpha=self.results.alpha,
             same_as=self.results.same_as,
+            tested=self._at_every_look if self.results.max_seeds else lambda d: d,
         )
         return {d.variant: replace(d, margin=self.results.margin) for d in found}
+
+    def _at_every_look(self, d: Difference) -> Difference:
+        """Of a study that ran until its claims were decided: by the test of these, by itself."""
+        declared, first = self.results.max_seeds, max(2, self.results.first_look)
+        verdict = judge(d.per_seed, Plan(declared, first=first, alpha=d.alpha))
+        return at_every_look(d, verdict) if d.n else d
 
     @cached_property
     def family(self) -> int:
         """Comparisons in the family: second names of a configuration do not count."""
         return max((d.family for d in self.differences.values()), default=0)
 
+    @property
+    def _columns(self) -> int:
+        results = self.results
+        if self.category is not None:
+            return len(results.categories) + 1
+        if self.stratum != "all":
+            return len(set(results.frame["stratum"]))
+        return len(set(all_metrics()) & results.measured) or 1
+
     @cached_property
     def best(self) -> frozenset[str]:
         """The best variant and all that cannot be told from it; nobody where that is everybody.
 
-        Simultaneous over the study's metrics: a table of them marks a variant by noise alone in at most
-        alpha of all studies.
+        Simultaneous over the columns of the table it stands in (metrics, categories or strata): noise alone
+        marks a variant there in at most alpha of all studies.
         """
-        columns = len(set(METRICS) & set(self.results.frame["metric"])) or 1
-        alpha = self.results.alpha / columns
+        alpha = self.results.alpha / self._columns
         return frozenset(best_group(self.matrix, self.results.variants, self.category, alpha=alpha))
 
 
@@ -129,7 +151,7 @@ class Judgement:
     """What may be said about a study, from its :class:`~ablate.evidence.results.Results` alone."""
 
     results: Results
-    _matrices: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+    _matrices: dict[tuple[str, str], Matrix] = field(default_factory=dict, init=False, repr=False)
     _comparisons: dict[tuple[str, str | None, str], Comparison] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -152,8 +174,7 @@ class Judgement:
         there = self.completeness(sides, claim.metric, claim.category, claim.stratum)
         # While seeds are missing, only those before the first gap may be looked at.
         seeds = there.prefix if there.gaps else there.whole
-        matrix = self._matrix(claim.metric, claim.stratum)
-        matrix = matrix[matrix.index.get_level_values("seed").isin(seeds)]
+        matrix = self._matrix(claim.metric, claim.stratum).during(seeds)
         d = difference(matrix, *sides, claim.metric, claim.category, alpha=results.alpha)
         images = self.images(d, claim.stratum)
         sequential = sequential_of(
@@ -166,6 +187,8 @@ class Judgement:
             family=family,
             images=images,
         )
+        if sequential is not None:
+            d = at_every_look(d, sequential)
         return JudgedClaim(
             claim=claim,
             difference=replace(d, margin=results.margin),
@@ -202,17 +225,18 @@ class Judgement:
         """The same of a variant's own level: what its +- is, for these images and for new ones."""
         by_seed = self.comparison(metric, category).means[variant].by_seed
         points = [POINTS * value for value in by_seed.values]
-        return self.image_evidence.of(
+        made = self.image_evidence.of(
             points, variant, None, by_seed.seeds, by_seed.categories, metric, alpha=self.results.alpha
         )
+        return None if made is None else made.of_level(POINTS)
 
     @cached_property
     def calibration(self) -> Calibrated | None:
         """What the t-test at this alpha says where the truth is known: seeds of the baseline against
         each other on the primary metric, and with planted effects (points). None below 4 whole seeds.
         """
-        baseline = of_variant(self.primary.matrix, self.results.baseline)
-        values = POINTS * np.asarray(seed_means(baseline).values, dtype=np.float64)
+        by_seed = self.primary.means[self.results.baseline].by_seed
+        values = POINTS * np.asarray(by_seed.values, dtype=np.float64)
         if len(values) < 4 or np.ptp(values) == 0:
             return None
         alpha = self.results.alpha
@@ -226,7 +250,12 @@ class Judgement:
     @cached_property
     def image_evidence(self) -> ImageEvidence:
         """What the runs' folders say of the test images."""
-        return ImageEvidence(self.results.folder, self.results.frame, self.results.split)
+        results = self.results
+
+        def folder_of(key: str) -> Path:
+            return results.folders.get(key, results.folder) / "runs" / key
+
+        return ImageEvidence(folder_of, results.keys, results.split, dict(results.images))
 
     @property
     def primary(self) -> Comparison:
@@ -255,7 +284,15 @@ class Judgement:
             )
         return self._comparisons[at]
 
-    def _matrix(self, metric: str, stratum: str) -> pd.DataFrame:
+    def strata(self, metric: str) -> tuple[str, ...]:
+        """Strata in which ``metric`` has values, ``all`` among them."""
+        return self._values.strata(metric)
+
+    @cached_property
+    def _values(self) -> Values:
+        return Values(self.results.frame)
+
+    def _matrix(self, metric: str, stratum: str) -> Matrix:
         if (metric, stratum) not in self._matrices:
-            self._matrices[metric, stratum] = value_matrix(self.results.frame, metric, stratum=stratum)
+            self._matrices[metric, stratum] = self._values.matrix(metric, stratum)
         return self._matrices[metric, stratum]

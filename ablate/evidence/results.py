@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ablate.evidence.images import ImageVariance, Place
+from ablate.evidence.quoted import QuotedRow
+from ablate.evidence.searched import Searched
 from ablate.running.manifest import damage
 from ablate.study.claims import Claim
 
@@ -56,6 +60,10 @@ class Results:
     """Per named variant: what it changes."""
     levels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per variant: the levels of the factors it stands for."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Variant to what readers see it called, as the study file writes it; only those with a label."""
+    level_labels: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    """Factor to level to what readers see it called; only those with a label."""
     same_as: Mapping[str, str] = field(default_factory=dict)
     """Variants that are another one's configuration under a second name, and that other one."""
     components: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +72,8 @@ class Results:
     """Error level; intervals cover 1 - alpha."""
     margin: float = 0.0
     """Points within which a difference does not matter."""
+    venue: str = ""
+    """Where the paper goes; empty: no venue's page."""
     claims: tuple[Claim, ...] = ()
     """The declared ones, also those that were taken out of the study file after the runs."""
     exploratory: tuple[Claim, ...] = ()
@@ -87,14 +97,36 @@ class Results:
     encoder: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Of one committed run."""
+    images: Mapping[Place, ImageVariance | None] = field(default_factory=dict)
+    """What the test images carry, as an earlier report noted it; for studies whose ``runs/`` stayed
+    behind."""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """By run key: its study's folder, where that is not ``folder`` (several studies side by side)."""
+    searched: tuple[Searched, ...] = ()
+    """Of a search (or of each of its arms): what it tried, and how optimistic selecting made it."""
+    quoted: tuple[QuotedRow, ...] = ()
+    """Rows from elsewhere: shown, never compared."""
     nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     """(variant, metric, category) to why it has no value."""
+    origins: tuple[str, ...] = ()
+    """Those of ``warnings`` that speak of where the runs come from."""
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def keys(self) -> Mapping[tuple[str, Any, str], str]:
+        """(variant, seed, category) to the key of the finished run that it comes from."""
+        cells = self.frame[["variant", "seed", "category", "key"]].drop_duplicates()
+        return {(str(v), s, str(c)): str(k) for v, s, c, k in cells.itertuples(index=False, name=None)}
 
     @property
     def coverage(self) -> str:
         """How the intervals are called: ``95 %``."""
         return f"{100 * (1 - self.alpha):g} %"
+
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        """Metrics that the frame has."""
+        return frozenset(map(str, self.frame["metric"].unique()))
 
     def reason(self, variant: str, metric: str, category: str | None) -> str:
         """Why a value is missing, as far as the runs say; else empty."""
@@ -120,5 +152,5 @@ class Results:
 
     def run_folder(self, key: str) -> Path:
         """Folder of a committed run; if it is damaged, one that is not there."""
-        folder = self.folder / "runs" / key
+        folder = self.folders.get(key, self.folder) / "runs" / key
         return folder if damage(folder, key) is None else folder.with_name(f"damaged {key}")

@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from statsmodels.stats.multitest import multipletests
 
 from ablate.evidence.boundaries import (
     INF,
@@ -28,6 +27,7 @@ from ablate.evidence.boundaries import (
     running_t,
     signed,
 )
+from ablate.evidence.stats import holm_adjusted
 
 FUTILE_FROM = 5
 """Fewest seeds at which a claim is given up."""
@@ -111,7 +111,7 @@ class SequentialVerdict:
     hypothesis: Hypothesis
     n: int
     p: float
-    """p_n, not yet adjusted for the family: see :func:`holm`."""
+    """p_n, not yet adjusted for the family: see :func:`~ablate.evidence.stats.holm_adjusted`."""
     sign: int
     """Side of the null (+1, -1) on which the statistic peaked, where the evidence is; 0: no evidence.
     +1 for an equivalence that holds."""
@@ -251,20 +251,6 @@ def _more_seeds(current: Sequence[tuple[float, Side]], n: int, plan: Plan) -> in
 # ---------------------------------------------------------------------------------- several claims
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p of a family's claims, each at its own number of seeds.
-
-    A claim that was stopped keeps its p; one that has none (NaN) counts in the family as 1 and stays NaN.
-    Valid whatever the dependence: each p is valid at any stopping time.
-    """
-    if not len(p):
-        return []
-    values = np.asarray(p, dtype=np.float64)
-    known = np.where(np.isnan(values), 1.0, values)
-    adjusted = multipletests(known, method="holm")[1]
-    return [float(a) if np.isfinite(v) else NAN for v, a in zip(values, adjusted, strict=True)]
-
-
 def live(
     verdicts: Sequence[SequentialVerdict],
     alpha: float = 0.05,
@@ -273,7 +259,7 @@ def live(
     images: bool = True,
 ) -> list[bool]:
     """Which claims still deserve the next seed: neither decided (Holm), nor futile, nor bound by images."""
-    adjusted = holm([verdict.p for verdict in verdicts])
+    adjusted = holm_adjusted([verdict.p for verdict in verdicts])
     return [
         p > alpha and not (futility and verdict.futile) and not (images and verdict.image_bound)
         for p, verdict in zip(adjusted, verdicts, strict=True)

@@ -10,10 +10,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from ablate.evidence.differences import Difference, Verdict
+from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.judgement import ClaimVerdict, JudgedClaim, Judgement
-from ablate.report.tables.notes import encoder_note
+from ablate.evidence.results import Results
+from ablate.report.tables.notes import calibration_note, encoder_note, search_note
 from ablate.report.words import (
     claim_text,
+    count_text,
     fixed,
     gaps_text,
     interval_text,
@@ -21,8 +24,13 @@ from ablate.report.words import (
     p_text,
     percent_text,
     plural,
+    seeds_text,
+    variant_label,
     verdict_text,
 )
+
+MORE_SEEDS, MORE_IMAGES = 20, 100
+"""What a reader is told the effect of."""
 
 
 @dataclass(frozen=True)
@@ -36,41 +44,43 @@ class Finding:
 
 def claim_findings(judgement: Judgement) -> list[Finding]:
     """What became of the claims stated before the runs."""
-    return [_claim_finding(j) for j in judgement.claims]
+    return [_claim_finding(j, judgement.results) for j in judgement.claims]
 
 
 def headline(judgement: Judgement) -> list[Finding]:
     """Which variants differ from the baseline for real and which are noise, in plain words."""
-    same_as = judgement.results.same_as
-    return [_difference_finding(d, same_as.get(v)) for v, d in judgement.primary.differences.items()]
+    results = judgement.results
+    return [_difference_finding(d, results) for d in judgement.primary.differences.values()]
 
 
-def _claim_finding(judged: JudgedClaim) -> Finding:
-    subject = claim_text(judged.claim, metric=False)
-    return Finding(judged.verdict, subject, claim_reason(judged))
+def _claim_finding(judged: JudgedClaim, results: Results) -> Finding:
+    subject = claim_text(judged.claim, results, metric=False)
+    return Finding(judged.verdict, subject, claim_reason(judged, results))
 
 
-def claim_reason(judged: JudgedClaim) -> str:
+def claim_reason(judged: JudgedClaim, results: Results | None = None) -> str:
     """The verdict of a claim, the numbers behind it, what is missing and what would decide it."""
     d = judged.difference
     if not d.n and not judged.there.started and not judged.there.having("failed"):
         return f"no pair of {metric_label(d.metric)} values yet."
     sentences = [f"{verdict_text(judged.verdict)}: {_claim_numbers(judged)}"]
     if judged.there.gaps:
-        sentences.append(f"Missing: {gaps_text(judged.there.gaps)}.")
+        sentences.append(f"Missing: {gaps_text(judged.there.gaps, results)}.")
     made = judged.images
     if made is not None and math.isfinite(made.low):
         sentences.append(
             f"For new images too: [{fixed(made.low)}, {fixed(made.high)}]; the images carry "
-            f"{percent_text(made.image_share)} of the variance."
+            f"{percent_text(made.image_share)} of the variance. {_narrowing(made)}"
         )
     if judged.more_seeds is not None:
         sentences.append(f"About {plural(judged.more_seeds, 'more seed')} would decide it.")
     if judged.more_images is not None:
         sentences.append(f"About {plural(judged.more_images, 'more test image')} would decide it.")
-    if judged.verdict == "undecided" and not judged.there.gaps and d.n >= 2 and not d.identical:
-        blind = fixed(d.detectable)
-        sentences.append(f"With {d.n} seeds only differences from {blind} points on are found reliably.")
+    blind = d.detectable
+    if judged.verdict == "undecided" and not judged.there.gaps and math.isfinite(blind):
+        sentences.append(
+            f"With {d.n} seeds only differences from {fixed(blind)} points on are found reliably."
+        )
     if judged.exploratory:
         sentences.append("Exploratory: stated after the first runs.")
     if judged.withdrawn:
@@ -89,13 +99,27 @@ def _claim_numbers(judged: JudgedClaim) -> str:
         return f"{points} in each of {d.n} seeds. The seeds do not differ, so they test nothing."
     ends = interval_text(replace(d.estimate, low=judged.low, high=judged.high))
     p = f"p = {p_text(judged.p_holm)} (Holm over {judged.family})".replace("= <", "<")
-    looked = "" if judged.sequential is None else f", looked {plural(len(judged.sequential.looks), 'time')}"
+    looked = ""
+    if d.looks:
+        looked = f", looked {plural(len(d.looks), 'time')} (at {count_text(d.looks)} seeds)"
     return f"{points} {ends} at {d.n} seeds, {p}{looked}."
 
 
-def _difference_finding(d: Difference, original: str | None) -> Finding:
-    subject = f"{d.variant} vs {d.baseline}"
-    if original is not None:
+def _narrowing(made: SeedsAndImages) -> str:
+    """What would narrow the interval for new seeds and new images."""
+    seeds, images = made.width_change(seeds=MORE_SEEDS), made.width_change(images=MORE_IMAGES)
+    if not (math.isfinite(seeds) and math.isfinite(images)):
+        return ""
+    return (
+        f"Its width: {percent_text(seeds, signed=True)} with {MORE_SEEDS} more seeds, "
+        f"{percent_text(images, signed=True)} with {MORE_IMAGES} more images."
+    )
+
+
+def _difference_finding(d: Difference, results: Results) -> Finding:
+    subject = f"{variant_label(results, d.variant)} vs {variant_label(results, d.baseline)}"
+    if d.variant in results.same_as:
+        original = variant_label(results, results.same_as[d.variant])
         return Finding(d.verdict, subject, f"is the configuration of {original}: the same runs.")
     return Finding(d.verdict, subject, _text(d.verdict, d))
 
@@ -114,6 +138,9 @@ def _evidence(d: Difference) -> str:
     if d.identical:
         return f"{points} in each of {d.n} seeds. The seeds do not differ, so they test nothing."
     numbers = f"{points} {interval_text(d.estimate)} at {d.n} seeds"
+    if d.looks:
+        p = f"p = {p_text(d.p_holm)} (Holm over {d.family}), valid at every look".replace("= <", "<")
+        return f"{numbers}, {p}."
     if d.verdict in ("better", "worse"):
         return f"{numbers}, p = {p_text(d.p_holm)} (Holm over {d.family}).".replace("= <", "<")
     return f"{numbers}. {_needs(d)}"
@@ -156,6 +183,19 @@ def caveats(judgement: Judgement) -> list[str]:
             "This study selected on what it reports, so its best rows are optimistic. "
             "With data.selection: half it would not."
         )
+    for d in judgement.primary.differences.values():
+        if d.outliers:
+            found.append(
+                f"{variant_label(results, d.variant)} vs {variant_label(results, d.baseline)}: "
+                f"seed{'s' * (len(d.outliers) > 1)} {seeds_text(d.outliers)} "
+                "far from the others; a t-test is not to be trusted with them."
+            )
+    if results.claims and not results.seal:
+        found.append("The claims were not sealed before the first run.")
+    if note := search_note(results):
+        found.append(note)
+    if note := calibration_note(judgement):
+        found.append(note)
     if note := encoder_note(results.encoder):
         found.append(f"Encoder: {results.encoder}. {note}")
     return found

@@ -13,16 +13,22 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from ablate.evidence.results import Results
-from ablate.report.rendering import Cell, Column, Row, Table, to_csv, to_latex, to_markdown
-from ablate.report.words import setting_text
+from ablate.report.latex import to_latex
+from ablate.report.numbers import Style
+from ablate.report.rendering import to_csv, to_markdown
+from ablate.report.table import Cell, Column, Row, Table
+from ablate.report.words import setting_text, variant_label
 from ablate.running.folder import Workspace
 from model.files import read_json
+
+if TYPE_CHECKING:
+    import jinja2
 
 LOG_LINES = 25
 MAX_LOGS = 20
@@ -43,6 +49,20 @@ def template_text(name: str) -> str:
     return (resources.files("ablate.report") / "templates" / name).read_text(encoding="utf-8")
 
 
+def template(name: str) -> jinja2.Template:
+    """A page's template; what is filled in is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ablate.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(name)
+
+
 def script() -> tuple[Markup, str]:
     """The page's program, and its hash as a content security policy takes it (SHA-256, base64)."""
     text = "\n".join(template_text(name) for name in SCRIPTS)
@@ -58,10 +78,10 @@ def embedded(data: Any) -> Markup:
     return Markup(text)
 
 
-def table_files(tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+def table_files(tables: Sequence[Table], style: Style) -> dict[str, dict[str, str]]:
     """Per table what its buttons copy."""
     return {
-        t.name: {"LaTeX": to_latex(t), "CSV": to_csv(t), "Markdown": to_markdown(t)}
+        t.name: {"LaTeX": to_latex(t, style), "CSV": to_csv(t), "Markdown": to_markdown(t)}
         for t in tables
         if t.columns
     }
@@ -104,7 +124,7 @@ def settings_table(results: Results) -> Table:
         corner="variant",
         columns=tuple(Column(p, align="l") for p in paths),
         rows=tuple(
-            Row(v, tuple(Cell(texts[v][p]) for p in paths), v == results.baseline)
+            Row(variant_label(results, v), tuple(Cell(texts[v][p]) for p in paths), v == results.baseline)
             for v in (variants if paths else ())
         ),
         raw=pd.DataFrame([{"variant": v, **texts[v]} for v in variants]),
@@ -142,7 +162,7 @@ def runs_table(results: Results) -> Table:
         shown = tuple(run for run in shown if run.state != "done")[:MAX_RUNS]
     rows = [
         Row(
-            run.variant,
+            variant_label(results, run.variant),
             (
                 *(Cell(str(run.seed)), Cell(run.category or "all"), Cell(run.state)),
                 *(Cell("" if run.seconds != run.seconds else f"{run.seconds:.0f}"), Cell(run.key)),
@@ -183,6 +203,8 @@ def log_ends(results: Results) -> list[LogEnd]:
             text = workspace.log(run.key).read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        name = f"{run.variant}, seed {run.seed}" + (f", {run.category}" if run.category else "")
+        name = f"{variant_label(results, run.variant)}, seed {run.seed}" + (
+            f", {run.category}" if run.category else ""
+        )
         found.append(LogEnd(name, "\n".join(text.splitlines()[-LOG_LINES:])))
     return found

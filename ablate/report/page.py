@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,20 @@ from rich.table import Table as RichTable
 from ablate.evidence.gallery import kept_images
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
+from ablate.evidence.kept import keep
 from ablate.evidence.results import Results
-from ablate.report import inside
+from ablate.report import inside, methods
 from ablate.report.figures.pictures import Picture, draw
 from ablate.report.figures.tiles import gallery_tiles
 from ablate.report.findings import caveats, claim_findings, headline
-from ablate.report.rendering import RENDERINGS, Table, to_rich
+from ablate.report.methods import methods_files, methods_text
+from ablate.report.numbers import STYLE, USUAL, Style, family, figures_venue, write_style
+from ablate.report.rendering import rendered, to_rich
+from ablate.report.table import Table
 from ablate.report.tables.every import all_tables
 from ablate.report.tables.notes import SELECTION_WARNING, common_notes
 from ablate.report.tables.summary import summary_table
-from ablate.report.words import duration_text, metric_label, verdict_text
+from ablate.report.words import duration_text, metric_label, variant_label, verdict_text
 from model.files import storage_errors, write_bytes
 
 PAGE = "report.html"
@@ -40,30 +45,22 @@ def render(
     tables: Sequence[Table],
     pictures: Mapping[str, Sequence[Picture]],
     gallery: Mapping[str, Any] | None = None,
+    style: Style = USUAL,
 ) -> str:
     """The page as HTML: one file that loads nothing.
 
     ``gallery``: what :func:`~ablate.report.figures.tiles.gallery_tiles` makes of the kept images.
     """
-    import jinja2
-
     results = judgement.results
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ablate.report", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     runs, settings = inside.runs_table(results), inside.settings_table(results)
     program, program_hash = inside.script()
-    return environment.get_template("report.html").render(
+    return inside.template("report.html").render(
         results=results,
         style=Markup(inside.template_text("report.css")),
         script=program,
         script_hash=program_hash,
         carried=inside.embedded(
-            {"tables": inside.table_files([*tables, runs, settings]), "gallery": gallery}
+            {"tables": inside.table_files([*tables, runs, settings], style), "gallery": gallery}
         ),
         carries_gallery=gallery is not None,
         runs=runs,
@@ -71,14 +68,17 @@ def render(
         common=inside.common_settings(results),
         spec=inside.study_file(results),
         commands=inside.commands(results),
+        methods=methods_text(judgement),
         logs=inside.log_ends(results),
         label=metric_label(results.primary),
+        baseline=variant_label(results, results.baseline),
         claims=claim_findings(judgement),
         findings=headline(judgement),
         repeated=set(common_notes(results)) - {SELECTION_WARNING},
         caveats=caveats(judgement),
         tables={table.name: table for table in tables},
         strata_tables=[table for table in tables if table.name.startswith("strata_")],
+        factor_tables=[t for t in tables if t.name.startswith(("factors", "crossed"))],
         pictures=pictures,
         header_groups=_header_groups,
         verdict_text=verdict_text,
@@ -112,7 +112,7 @@ def _troubled(results: Results) -> list[tuple[str, str, str, str, str]]:
     order = {"failed": 0, "lost": 1, "interrupted": 2, "running": 3, "waiting": 4}
     lines = sorted(grouped.items(), key=lambda item: order.get(item[0][0], 5))
     return [
-        (state, variant, category, ", ".join(map(str, sorted(set(seeds)))), reason)
+        (state, variant_label(results, variant), category, ", ".join(map(str, sorted(set(seeds)))), reason)
         for (state, variant, category, reason), seeds in lines
     ]
 
@@ -152,31 +152,41 @@ def _facts(results: Results) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------------------------- files
 
 
-def make_report(study_dir: Path) -> Path:
+def make_report(study_dir: Path, style: Style = USUAL) -> Path:
     """Remake ``report/`` of a study from its folder; returns the page's path.
 
     Raises :class:`~model.errors.StorageError`: nothing to report yet, or the folder cannot be written.
     """
-    return write_report(Judgement(gather(study_dir)))
+    return write_report(Judgement(gather(study_dir)), style)
 
 
-def write_report(judgement: Judgement) -> Path:
+def write_report(judgement: Judgement, style: Style = USUAL) -> Path:
     """Remake ``report/`` in the study's folder; returns the page's path.
+
+    ``style``: how numbers and LaTeX tables print; noted, so that it can be verified.
 
     Files that an earlier report made and this one does not are removed; others are left alone.
     Raises :class:`~model.errors.StorageError` if the folder cannot be written.
     """
-    tables = all_tables(judgement)
+    if style.venue:
+        venue = figures_venue(style.venue)
+        judgement = Judgement(replace(judgement.results, venue=venue))
+    else:
+        style = replace(style, venue=family(judgement.results.venue))
+    tables = all_tables(judgement, style)
     pictures = draw(judgement)
     kept = kept_images(judgement.results)
-    page = render(judgement, tables, pictures, gallery_tiles(kept) if kept else None)
+    shown = gallery_tiles(kept, judgement.results) if kept else None
+    page = render(judgement, tables, pictures, shown, style)
     folder = judgement.results.folder / "report"
     before = _manifest(folder)
     made: list[str] = []
-    for name, content in _contents(tables, pictures):
+    for name, content in _contents(judgement, tables, pictures, style):
         _replace(folder / name, content)
         made.append(name)
     _replace(folder / PAGE, page.encode("utf-8"))
+    write_style(folder / STYLE, style)
+    keep(judgement.results, judgement.image_evidence.found)
     _replace(folder / _MANIFEST, json.dumps(sorted(made)).encode("ascii"))
     for name in set(before) - set(made):
         with storage_errors(folder / name):
@@ -185,11 +195,16 @@ def write_report(judgement: Judgement) -> Path:
 
 
 def _contents(
-    tables: Iterable[Table], pictures: Mapping[str, Sequence[Picture]]
+    judgement: Judgement,
+    tables: Iterable[Table],
+    pictures: Mapping[str, Sequence[Picture]],
+    style: Style,
 ) -> Iterator[tuple[str, bytes]]:
+    for suffix, text in methods_files(judgement).items():
+        yield f"{methods.NAME}{suffix}", text.encode("utf-8")
     for table in tables:
-        for suffix, rendering in RENDERINGS.items():
-            yield f"{table.name}{suffix}", rendering(table).encode("utf-8")
+        for suffix, text in rendered(table, style).items():
+            yield f"{table.name}{suffix}", text.encode("utf-8")
     for picture in (p for group in pictures.values() for p in group):
         yield f"figures/{picture.name}.png", picture.png
         yield f"figures/{picture.name}.pdf", picture.pdf

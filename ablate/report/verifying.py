@@ -13,7 +13,9 @@ from pathlib import Path
 
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
-from ablate.report.rendering import RENDERINGS
+from ablate.report.methods import NAME, methods_files
+from ablate.report.numbers import STYLE, read_style
+from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect
@@ -49,16 +51,18 @@ def verify(study_dir: Path) -> Verified:
     if wrong := _frame_differs(workspace):
         return Verified(0, 0, seal, wrong)
     files = numbers = 0
-    for table in all_tables(Judgement(gather(study_dir))):
-        for suffix, rendering in RENDERINGS.items():
-            path = study_dir / "report" / f"{table.name}{suffix}"
+    style = read_style(study_dir / "report" / STYLE)
+    judgement = Judgement(gather(study_dir))
+    texts = {table.name: rendered(table, style) for table in all_tables(judgement, style)}
+    for name, files_of in {**texts, NAME: methods_files(judgement)}.items():
+        for suffix, made in files_of.items():
+            path = study_dir / "report" / f"{name}{suffix}"
             try:
                 printed = path.read_text(encoding="utf-8")
             except OSError as error:
                 raise StorageError(
                     f"cannot be read: {error.strerror}", where=str(path), hint="make it with: ablate report"
                 ) from error
-            made = rendering(table)
             if wrong := first_difference(printed, made):
                 return Verified(files, numbers, seal, f"{path}:{wrong}")
             files += 1

@@ -10,12 +10,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from model.metric_names import METRIC_LABELS, METRICS
+from ablate.report.lettering import Label
+from model.metric_names import METRICS, all_metrics
+from model.metric_names import metric_label as label_of
 
 if TYPE_CHECKING:
     from ablate.evidence.completeness import Gap
     from ablate.evidence.differences import Verdict
+    from ablate.evidence.images import SeedsAndImages
     from ablate.evidence.judgement import ClaimVerdict
+    from ablate.evidence.results import Results
     from ablate.evidence.stats import Estimate
     from ablate.study.claims import Claim
 
@@ -41,7 +45,7 @@ def spread_text(sd: float) -> str:
     return f"± {fixed(sd, 2 if 0 < sd < 0.05 else 1)}"
 
 
-def interval_text(estimate: Estimate, decimals: int = 1) -> str:
+def interval_text(estimate: Estimate | SeedsAndImages, decimals: int = 1) -> str:
     """``[−0.3, 2.7]``, or nothing where there is no interval.
 
     An end that would print as 0.0 gets a second decimal: on which side of 0 it lies is the point.
@@ -53,6 +57,14 @@ def interval_text(estimate: Estimate, decimals: int = 1) -> str:
         for end in (estimate.low, estimate.high)
     ]
     return f"[{ends[0]}, {ends[1]}]"
+
+
+def p_range_text(ends: tuple[float, float]) -> str:
+    """``0.003–0.04``: two significant digits; a dash for NaN."""
+    if not all(map(math.isfinite, ends)):
+        return DASH
+    low, high = (f"{p:.2g}" if p >= 0.001 else "< 0.001" for p in ends)
+    return low if low == high else f"{low.replace('< 0.001', '0')}{DASH}{high}"
 
 
 def p_text(p: float) -> str:
@@ -71,6 +83,20 @@ def count_text(counts: Sequence[int]) -> str:
     """``5`` or ``3–5``."""
     low, high = min(counts, default=0), max(counts, default=0)
     return str(low) if low == high else f"{low}{DASH}{high}"
+
+
+def looks_text(looks: Sequence[int], most: int | None) -> str:
+    """``9: 3–11 of 20``: how often was looked, at which seeds, of how many declared; empty without
+    looks."""
+    if not looks:
+        return ""
+    of = f" of {most}" if most else ""
+    return f"{len(looks)}: {count_text(looks)}{of}"
+
+
+def seeds_text(seeds: Sequence[Any]) -> str:
+    """``none``, or the seeds with commas."""
+    return ", ".join(map(str, seeds)) or "none"
 
 
 def plural(n: int, word: str) -> str:
@@ -107,7 +133,7 @@ def verdict_text(verdict: Verdict | ClaimVerdict) -> str:
     return _VERDICTS[verdict]
 
 
-def gaps_text(gaps: Sequence[Gap]) -> str:
+def gaps_text(gaps: Sequence[Gap], results: Results | None = None) -> str:
     """``directional on domain_b at seeds 1, 2 (failed: NaN loss); ...``"""
     found: dict[tuple[str, str, str], list[str]] = {}
     for gap in gaps:
@@ -115,7 +141,8 @@ def gaps_text(gaps: Sequence[Gap]) -> str:
         why = f"{reason}: {gap.reason}" if gap.reason else reason
         found.setdefault((gap.variant, gap.category, why), []).append(str(gap.seed))
     return "; ".join(
-        f"{variant} on {category} at seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} ({why})"
+        f"{variant_label(results, variant)} on {category} "
+        f"at seed{'s' * (len(seeds) > 1)} {', '.join(seeds)} ({why})"
         for (variant, category, why), seeds in found.items()
     )
 
@@ -126,13 +153,20 @@ TABLE_METRICS = METRICS[:7]
 """The seven of the literature; AUPRO at 5 % stands in the table of all differences."""
 
 
+def table_metrics() -> tuple[str, ...]:
+    """The seven of the literature, then those of plug-ins."""
+    return (*TABLE_METRICS, *(name for name in all_metrics() if name not in METRICS))
+
+
 def metric_label(metric: str) -> str:
     """What a reader calls the metric."""
-    return METRIC_LABELS.get(metric, metric)
+    return label_of(metric)
 
 
 def metric_level(metric: str) -> str:
-    """``image`` or ``pixel``: the header above one of the literature's metrics."""
+    """``image`` or ``pixel``: the header above one of the literature's metrics; ``own`` of plug-ins'."""
+    if metric not in METRICS:
+        return "own"
     return "image" if metric.startswith("image_") else "pixel"
 
 
@@ -149,6 +183,22 @@ def stratum_group(stratum: str) -> str:
     return stratum.rpartition("=")[0]
 
 
+def variant_label(results: Results | None, variant: str) -> str:
+    """What readers see a variant called: its label where the study gives one, else its name.
+
+    A label is a :class:`~ablate.report.lettering.Label`: plain text here, mathematics in LaTeX and
+    figures. Without ``results`` it is the name.
+    """
+    source = results.labels.get(variant) if results else None
+    return variant if source is None else Label.of(source)
+
+
+def level_label(results: Results | None, factor: str, level: Any) -> str:
+    """What readers see a factor's level called."""
+    source = results.level_labels.get(factor, {}).get(level) if results else None
+    return level_text(level) if source is None else Label.of(source)
+
+
 def level_text(level: Any) -> str:
     """A factor's level as an axis label."""
     return f"{level:g}" if isinstance(level, (int, float)) and not isinstance(level, bool) else str(level)
@@ -163,7 +213,8 @@ def setting_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
-def claim_text(claim: Claim, *, metric: bool = True) -> str:
-    """``left > right on domain_c by P-AP``; the metric on request."""
+def claim_text(claim: Claim, results: Results | None = None, *, metric: bool = True) -> str:
+    """``left > right on domain_c by P-AP``; the metric on request. With ``results``, in its labels."""
     by = f" by {metric_label(claim.metric)}" if metric else ""
-    return f"{claim.left} {claim.direction} {claim.compared}{by}"
+    left, right = (variant_label(results, name) for name in (claim.left, claim.right))
+    return f"{left} {claim.direction} {right}{claim.compared.removeprefix(claim.right)}{by}"

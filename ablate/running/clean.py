@@ -43,7 +43,7 @@ def clean(study_dir: Path, dry: bool = True, *, interrupted: bool = False) -> li
         with lock:
             why = _attempt_litter(workspace, path, key, wanted, interrupted)
             if why:
-                litter.append(_dispose(path, why, dry))
+                litter.append(dispose(path, why, dry))
     litter += _session_litter(workspace, dry)
     litter += _drafts(workspace, dry)
     for path in sorted(workspace.logs.glob("*.log")):
@@ -51,7 +51,7 @@ def clean(study_dir: Path, dry: bool = True, *, interrupted: bool = False) -> li
             lock = KernelLock(workspace.key_lock(path.stem))
             if lock.try_acquire():
                 with lock:
-                    litter.append(_dispose(path, "log of a run that is not in the plan", dry))
+                    litter.append(dispose(path, "log of a run that is not in the plan", dry))
     return litter
 
 
@@ -77,7 +77,7 @@ def _session_litter(workspace: Workspace, dry: bool) -> list[Litter]:
             continue
         with lock:
             files = files_of_session(workspace, path.stem)
-            litter += [_dispose(file, "its supervisor is gone", dry) for file in files]
+            litter += [dispose(file, "its supervisor is gone", dry) for file in files]
     return litter
 
 
@@ -88,13 +88,14 @@ def _drafts(workspace: Workspace, dry: bool) -> list[Litter]:
         if live_sessions(workspace) or not all(lock.try_acquire() for lock in locks):
             return []
         drafts = sorted(workspace.study_dir.glob(".*.tmp"))
-        return [_dispose(path, "its writer was killed", dry) for path in drafts]
+        return [dispose(path, "its writer was killed", dry) for path in drafts]
     finally:
         for lock in locks:
             lock.release()
 
 
-def _dispose(path: Path, why: str, dry: bool) -> Litter:
+def dispose(path: Path, why: str, dry: bool) -> Litter:
+    """Something to delete, and its size; deletes it unless ``dry``."""
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     item = Litter(path, why, sum(file.stat().st_size for file in files))
     if not dry:

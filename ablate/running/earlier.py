@@ -41,7 +41,7 @@ class Earlier:
     def of(self, run: Run) -> tuple[Path, tuple[str, ...]] | None:
         """The folder whose code differs in the fewest files from the run's, and these files; or None."""
         known = self._by_configuration.get(run.configuration, [])
-        now = run_modules(run.config) if known else {}
+        now = run_modules(run.config, run.metrics) if known else {}
         told = [(folder, changed(facts.get("modules", {}), now)) for folder, facts in known]
         return min(told, key=lambda item: len(item[1]), default=None)
 

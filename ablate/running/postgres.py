@@ -1,22 +1,19 @@
 """The queue in PostgreSQL, for several machines.
 
-One table of ours holds the claims; Optuna only optimises, and whatever starts workers only starts them.
-Invariants:
+One table of ours holds the leases; Optuna only optimises, SLURM only starts workers. Invariants:
 
 1. A run is taken by one ``UPDATE`` of the first free row (``FOR UPDATE SKIP LOCKED``), which raises the
    row's *token*. Every later statement about the run names the token, so who has been overtaken changes
    nothing: 0 rows means fenced.
-2. A claim is a lease by the *server's* clock; no worker's clock counts. It is renewed from a thread of
-   its own. Expiry has grace after a start of the server, when nobody could renew.
+2. A lease ends by the *server's* clock alone. It is renewed from a thread of its own. Expiry has grace
+   after a start of the server, when nobody could renew.
 3. An attempt works in ``.attempts/<key>.<token>``, so a stopped worker that continues writes nowhere that
    its successor reads; it starts from a copy of the newest checkpoint before it.
 4. Commit: in a shared folder, one rename to ``runs/<key>`` (the first wins; the manifest says whose it
    is), then a compare-and-set on the token. Without one, the files go to the database first, and the
    compare-and-set, which names their digests, is the commit.
 5. Every statement may be sent again after a lost connection: all are idempotent. The server is waited for
-   for ever, but not by a worker that has been asked to stop.
-
-No advisory locks: they die with a connection, not with a worker.
+   for ever, but not by a worker that has been asked to stop. No advisory locks: they die with a connection.
 """
 
 from __future__ import annotations
@@ -28,7 +25,6 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +252,7 @@ class PostgresQueue:
         done = self._change(
             "UPDATE ablate_run SET state = 'done', files = %s, seconds = %s, ended = clock_timestamp() "
             "WHERE study = %s AND key = %s AND token = %s AND state IN ('running', 'done')",
-            (None if files is None else dumps(files), seconds, self.study, lease.run.key, lease.token),
+            (None if files is None else json.dumps(files), seconds, self.study, lease.run.key, lease.token),
         )
         if not done:
             lease.lose()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ablate.running.one_run import metric_rows
+from ablate.running.measuring import metric_rows
 from ablate.running.reporter import Reporter
 from ablate.study.plan import Run
 from model.config import ModelConfig

@@ -9,15 +9,17 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
 from ablate.running.folder import Workspace
 from ablate.study.plan import Plan, PlanRow, Run
-from ablate.study.spec import StudySpec
+from ablate.study.spec import Invocation, StudySpec
 from model.errors import StorageError
 from model.files import write_bytes, write_text
+from model.plugins import load_plugins
 
 _KEY = re.compile(r"[0-9a-f]{20}")
 
@@ -90,8 +92,12 @@ def write_plan(workspace: Workspace, plan: StoredPlan) -> None:
 def load_plan(workspace: Workspace) -> StoredPlan:
     """Read ``plan.json``.
 
-    Raises :class:`StorageError` if it is missing, damaged, of another version or no plan of ours.
+    The plug-ins that the invocation names are loaded first: they add to what a plan may say.
+
+    Raises :class:`StorageError` if it is missing, damaged, of another version or no plan of ours, and
+    ConfigError if a plug-in is not there.
     """
+    load_own_plugins(workspace)
     try:
         plan = _PLAN.validate_json(workspace.plan.read_bytes(), strict=True)
     except FileNotFoundError:
@@ -109,6 +115,15 @@ def load_plan(workspace: Workspace) -> StoredPlan:
     if {row.key for row in plan.rows} != set(keys):
         raise _unusable(workspace)
     return plan
+
+
+def load_own_plugins(workspace: Workspace) -> None:
+    """Load the plug-ins that the study's invocation names. Raises ConfigError if one is not there."""
+    try:
+        invocation = Invocation.from_json(workspace.invocation.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # published without one, or damaged: then the plan itself will tell
+        return
+    load_plugins(invocation.plugins, Path(invocation.folder or workspace.study_dir))
 
 
 def _unusable(workspace: Workspace) -> StorageError:

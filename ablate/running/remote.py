@@ -96,7 +96,7 @@ def _check_code(plan: StoredPlan) -> None:
     """A run's key holds its code: results of other code must not be committed under it."""
     code = run_codes()
     for run in plan.runs:
-        if run.code_digest not in ("", "adopted", code(run.config)):
+        if run.code_digest not in ("", "adopted", code(run.config, run.metrics)):
             raise ConfigError(
                 f"this machine's code is not the one that '{plan.study}' was planned with",
                 hint="bring both to the same version, or plan the study again with this one",

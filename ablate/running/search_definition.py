@@ -12,10 +12,12 @@ from optuna.trial import FrozenTrial
 from pydantic import ConfigDict, TypeAdapter
 
 from ablate.running.folder import Workspace
+from ablate.running.recorded import load_own_plugins
 from ablate.running.search_space import params_of, values_of
 from ablate.study.plan import Plan, Sources, make_plan
+from ablate.study.rows import Row
 from ablate.study.settings import unnest
-from ablate.study.spec import Invocation, KeepConfig, ReportConfig, Row, SearchConfig, StudySpec
+from ablate.study.spec import Invocation, KeepConfig, ReportConfig, SearchConfig, StudySpec
 from ablate.study.text import label
 from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig
@@ -38,6 +40,8 @@ class Definition:
     rows: tuple[Row, ...]
     """Rows of the final table besides the winner's; the baseline is among them."""
     search: SearchConfig
+    metrics: tuple[str, ...] = ()
+    """Metrics of plug-ins, which its runs compute too."""
     threads: int = 1
     """CPU threads of a run."""
     schema: Literal[2] = 2
@@ -59,6 +63,7 @@ class Definition:
             keep=spec.keep,
             rows=spec.rows(),
             search=spec.search,
+            metrics=spec.metrics,
             threads=spec.invocation.threads,
         )
 
@@ -80,6 +85,7 @@ class Definition:
             path=Path(self.study) / "spec.yaml",
             text="",
             pinned=self.pinned,
+            metrics=self.metrics,
             invocation=Invocation(threads=self.threads),
         )
 
@@ -118,7 +124,8 @@ def dump_space(definition: Definition) -> Any:
 
 
 def load_definition(workspace: Workspace) -> Definition:
-    """Read ``search.json``. Raises StorageError if it is missing or damaged."""
+    """Read ``search.json``, after its plug-ins. Raises StorageError if it is missing or damaged."""
+    load_own_plugins(workspace)
     try:
         return _DEFINITION.validate_json(workspace.search.read_bytes(), strict=True)
     except (OSError, ValueError) as error:

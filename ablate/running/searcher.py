@@ -33,7 +33,7 @@ from ablate.running.search_space import distribution, make_pruner, make_sampler,
 from ablate.running.status import open_configurations, proposed
 from ablate.running.worker import IDLE_POLL, Ending, Worker
 from ablate.study.plan import Plan, Run, Sources
-from ablate.study.spec import Row
+from ablate.study.rows import Row
 from model.errors import ConfigError
 
 

@@ -25,7 +25,7 @@ from model.errors import StorageError
 from model.files import write_bytes
 
 EXECUTOR = "ablate.running.one_run:execute_run"
-PREPARER = "ablate.running.one_run:prepare"
+PREPARER = "ablate.running.material:prepare"
 SOURCES = "ablate.study.plan:real_sources"
 PREPARING = 0
 """Slot of the worker that prepares; the others count from 1."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any, NamedTuple, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
 from ablate.study.located import Located, Mark
+from ablate.study.problems import Problems
 from ablate.study.settings import Leaf, leaves, nest, sections
 from ablate.study.text import shown
-from model.config import ModelConfig
 from model.suggest import suggestion
 
 
@@ -27,8 +28,10 @@ class Set(NamedTuple):
     key: Mark
 
 
-def given_settings(node: Located, cls: type, what: str) -> dict[str, Set]:
+def given_settings(node: Located, cls: type, what: str, problems: Problems | None = None) -> dict[str, Set]:
     """A located mapping, nested or dotted or both, as dotted path -> value; keys are strict.
+
+    ``problems``: note mistakes there and leave the keys out, instead of raising.
 
     Raises
     ------
@@ -36,23 +39,38 @@ def given_settings(node: Located, cls: type, what: str) -> dict[str, Set]:
     """
     known, parts = leaves(cls), sections(cls)
     found: dict[str, Set] = {}
+    noting = Problems() if problems is None else problems
 
     def walk(node: Located, prefix: str) -> None:
         inside = f"{what}.{prefix[:-1]}" if prefix else what
         for key, item in node.mapping(inside).items():
-            path, mark = prefix + key, node.keys[key]
-            if path in parts:
-                _check_retired(path, item)
-                walk(item, path + ".")
-            elif path not in known:
-                mark.fail(f"unknown key '{key}' in {inside}", hint=_unknown_hint(key, prefix, cls))
-            elif path in found:
-                mark.fail(f"'{path}' is given twice", hint=f"first at {found[path].key}")
-            else:
-                found[path] = Set(item, mark)
+            with noting.noted():
+                take(prefix + key, item, node.keys[key], f"unknown key '{key}' in {inside}", prefix)
 
-    walk(node, "")
+    def take(path: str, item: Located, mark: Mark, unknown: str, prefix: str) -> None:
+        if path in parts:
+            _check_retired(path, item)
+            walk(item, path + ".")
+        elif path not in known:
+            mark.fail(unknown, hint=_unknown_hint(path[len(prefix) :], prefix, cls))
+        elif path in found:
+            mark.fail(f"'{path}' is given twice", hint=f"first at {found[path].key}")
+        else:
+            found[path] = Set(item, mark)
+
+    with noting.noted():
+        walk(node, "")
+    if problems is None:
+        noting.raise_all()
     return found
+
+
+def own_keys(node: Located, cls: type, what: str) -> tuple[dict[str, Located], Located]:
+    """A mapping whose record has keys of its own beside the model's settings, taken apart."""
+    items = node.mapping(what)
+    own = {key: item for key, item in items.items() if key in leaves(cls) and not leaves(cls)[key].inline}
+    rest = {key: item for key, item in items.items() if key not in own}
+    return own, replace(node, value=rest)
 
 
 _RETIRED = {
@@ -124,7 +142,12 @@ def _check_unique(leaf: Leaf, path: str, value: Located) -> None:
 
 def build(cls: type, given: Mapping[str, Set], mark: Mark, what: str) -> Any:
     """Check every given value on its own, then the dataclass as a whole (its cross-field rules)."""
-    values = {path: check_value(leaves(cls)[path], item.value, what) for path, item in given.items()}
+    problems = Problems()
+    values = {}
+    for path, item in given.items():
+        with problems.noted():
+            values[path] = check_value(leaves(cls)[path], item.value, what)
+    problems.raise_all()
     try:
         return TypeAdapter(cls).validate_json(json.dumps(nest(values)), strict=True)
     except ValidationError as error:
@@ -272,21 +295,19 @@ def expectation(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
     ))  # fmt: skip
 
 
-def checked_settings(sets: Mapping[str, Set]) -> dict[str, Any]:
-    """The values of the model's settings, each checked where it stands."""
-    known = leaves(ModelConfig)
-    return {path: check_value(known[path], item.value) for path, item in sets.items()}
+def checked_settings(
+    sets: Mapping[str, Set], cls: type, problems: Problems | None = None
+) -> dict[str, Any]:
+    """The values of settings, each checked where it stands.
 
-
-def checked_levels(path: str, node: Located) -> tuple[Any, ...]:
-    """A factor's levels, each checked where it stands; none may be given twice."""
-    leaf = leaves(ModelConfig)[path]
-    values: list[Any] = []
-    for item in node.sequence(f"factors.{path}"):
-        value = check_value(leaf, item)
-        if value in values:
-            item.mark.fail(f"factors.{path}: the level {shown(value)} is given twice")
-        values.append(value)
-    if not values:
-        node.mark.fail(f"factors.{path} has no levels")
-    return tuple(values)
+    ``problems``: note mistakes there and leave the values out, instead of raising.
+    """
+    known = leaves(cls)
+    noting = Problems() if problems is None else problems
+    values: dict[str, Any] = {}
+    for path, item in sets.items():
+        with noting.noted():
+            values[path] = check_value(known[path], item.value)
+    if problems is None:
+        noting.raise_all()
+    return values

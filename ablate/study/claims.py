@@ -13,19 +13,24 @@ places or metrics is as many claims, all of them of the study's one family.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
-from ablate.study.located import Located
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+from ablate.study.located import Located, Mark
+from ablate.study.problems import Problems
 from ablate.study.text import shown
 from model.metric_names import (
+    AUPIMO,
     MECHANISM_METRICS,
-    METRIC_LABELS,
-    METRICS,
     STRATUM_CONJUNCTIONS,
     STRATUM_METRICS,
     STRATUM_NAMES,
+    all_metrics,
+    metric_label,
     metric_of,
 )
 from model.suggest import suggestion
@@ -33,21 +38,34 @@ from model.suggest import suggestion
 Direction = Literal[">", "<", "~"]
 ALL = "all"
 """The stratum of every defect, and the place of a claim that is averaged over categories."""
-CLAIMED_METRICS = (*METRICS, *MECHANISM_METRICS)
-"""Metrics that a claim may be about."""
 
 _CLAIM = re.compile(
     r"(?P<left>\S+)\s+(?P<direction>\S+)\s+(?P<right>\S+)"
     r"(?:\s+(?P<sign>[+-]|within)\s+(?P<margin>\S+))?"
     r"(?:\s+on\s+(?P<places>.+?))?(?:\s+by\s+(?P<metrics>.+?))?"
 )  # wider than the grammar, to say what is wrong
-_LABELS = [label for metric, label in METRIC_LABELS.items() if metric in METRICS and " " not in label]
-_NAMES = "|".join((*CLAIMED_METRICS, *_LABELS))
-EDITOR_PATTERN = (
-    r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"
-    rf"(\s+on\s+.+?)?(\s+by\s+({_NAMES})(\s*,\s*({_NAMES}))*)?\s*$"
-)
-"""What editors accept as a claim; they know no names of variants."""
+
+
+def editor_pattern() -> str:
+    """What editors accept as a claim: a regular expression; they know no names of variants."""
+    labels = [re.escape(metric_label(metric)) for metric in all_metrics()]
+    names = "|".join((*all_metrics(), AUPIMO, AUPIMO.upper(), *MECHANISM_METRICS, *labels))
+    return (
+        r"^\s*(\S+)\s+([<>]\s+\S+(\s+[+-]\s+[0-9.]+)?|~\s+\S+(\s+within\s+[0-9.]+)?)"
+        rf"(\s+on\s+.+?)?(\s+by\s+({names})(\s*,\s*({names}))*)?\s*$"
+    )
+
+
+class ClaimText:
+    """Marks text that is a claim, for the JSON schema."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "pattern": editor_pattern()}
+
+
 FORM = "write: left > right on category by metric"
 
 
@@ -98,6 +116,44 @@ class Claim:
         return None if self.direction == "~" else replace(self, direction=flipped[self.direction])
 
 
+def read_claims(
+    node: Located,
+    problems: Problems,
+    *,
+    variants: Collection[str],
+    categories: Collection[str] | None,
+    primary: str,
+    margin: float,
+) -> tuple[Claim, ...]:
+    """The claims of a study; what is wrong with one is noted in ``problems``, where it stands.
+
+    The parameters are those of :func:`parse_claim`.
+    """
+    claims: list[Claim] = []
+    for item in node.sequence("claims"):
+        with problems.noted():
+            for claim in parse_claim(
+                item, variants=variants, categories=categories, primary=primary, margin=margin
+            ):
+                _check_new(item.mark, claim, claims)
+                claims.append(claim)
+    return tuple(claims)
+
+
+def _check_new(mark: Mark, claim: Claim, earlier: Sequence[Claim]) -> None:
+    """Refuse a claim that repeats or mirrors another: one of the two would be a second chance."""
+    if claim in earlier:
+        mark.fail(f"the claim '{claim}' is given twice")
+    for other in earlier:
+        if claim.canonical == other.canonical:
+            mark.fail(f"the claim '{claim}' says the same as '{other}'")
+        if claim.opposite is not None and claim.opposite.canonical == other.canonical:
+            mark.fail(
+                f"the claim '{claim}' is the opposite of '{other}'",
+                hint="a claim is refuted where its opposite holds: keep one of the two",
+            )
+
+
 def parse_claim(
     node: Located,
     *,
@@ -134,7 +190,7 @@ def parse_claim(
     if left == right:
         node.mark.fail(f"the claim compares '{left}' with itself")
     bound = _margin(node, direction, found["sign"], found["margin"], margin)
-    metrics = [str(metric_of(m.strip())) for m in (found["metrics"] or primary).split(",")]
+    metrics = [_metric(m.strip()) for m in (found["metrics"] or primary).split(",")]
     places = [p.strip() for p in (found["places"] or ALL).split(",")]
     claims = []
     for category, stratum in (_place(node, place, categories) for place in places):
@@ -142,6 +198,11 @@ def parse_claim(
             _check_metric(node, metric, stratum)
             claims.append(Claim(left, right, category, metric, direction, stratum, bound))
     return tuple(claims)
+
+
+def _metric(text: str) -> str:
+    """A metric's name from its name or label; AUPIMO is not among the detector's own."""
+    return AUPIMO if text.casefold() == AUPIMO else str(metric_of(text))
 
 
 def _margin(node: Located, direction: Direction, sign: str | None, text: str | None, usual: float) -> float:
@@ -198,10 +259,9 @@ def _not_measured(node: Located, text: str) -> NoReturn:
 
 
 def _check_metric(node: Located, metric: str, stratum: str) -> None:
-    if metric not in CLAIMED_METRICS:
-        node.mark.fail(
-            f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, CLAIMED_METRICS)
-        )
+    known = (*all_metrics(), AUPIMO, *MECHANISM_METRICS)
+    if metric not in known:
+        node.mark.fail(f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, known))
     measured = (*STRATUM_METRICS, *MECHANISM_METRICS)
     if stratum != ALL and metric not in measured:
         node.mark.fail(

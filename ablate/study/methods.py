@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ablate.study.checking import Set
 from ablate.study.located import Mark
-from ablate.study.spec import Row
+from ablate.study.rows import Row
 from model.baselines import METHODS
 from model.config import sections_of
 
@@ -42,9 +42,16 @@ def check_read(
         _check(path, mark, {method for row, method in rows if path in row.factors})
 
 
+def _reads(method: str, path: str) -> bool:
+    part = path.partition(".")[0]
+    if part == "data":  # every method has training images; pseudo-defects are for what is trained
+        return method == "dinomaly" or not path.startswith("data.pseudo.")
+    return part in sections_of(method)
+
+
 def _check(path: str, mark: Mark, methods: set[str]) -> None:
     part = path.partition(".")[0]
-    if not methods or any(part in sections_of(method) for method in methods):
+    if not methods or any(_reads(method, path) for method in methods):
         return
     named = " and ".join(sorted(methods))
     owner = next((method.name for method in METHODS.values() if method.section == part), "dinomaly")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ablate.study.located import Located, Mark, parse_yaml
-from ablate.study.settings import leaves, sections
+from ablate.study.settings import leaves, sections, unnest
+from ablate.study.spec import Override
 from ablate.study.text import shown
-from model.config import ModelConfig
+from model.config import ModelConfig, build_config, dump_config
+from model.presets import PRESETS
 from model.suggest import suggestion
 
 
@@ -70,3 +72,13 @@ def _replace_at(
         new, before = value, None if old is None else old.plain()
     keys = {**node.keys, key: mark}
     return Located({**items, key: new}, node.mark, keys), before
+
+
+def applied(replaced: Sequence[Replaced], preset: str | None) -> tuple[Override, ...]:
+    """Overrides for echoing: one of the base replaces, where the file is silent, the preset's value."""
+    config = build_config(PRESETS[preset].values if preset else {})
+    silent = unnest(dump_config(config), ModelConfig)
+    return tuple(
+        Override(path, value, silent.get(path.removeprefix("base.")) if before is None else before)
+        for _, path, value, before in replaced
+    )

@@ -11,26 +11,29 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ablate.study.code import run_codes
-from ablate.study.spec import Row, StudySpec, categories_checked
-from model.canonical import canonical
+from ablate.study.rows import Row
+from ablate.study.spec import StudySpec, categories_checked
+from model.canonical import canonical, canonical_data
 from model.config import EncoderConfig, ModelConfig, dump_config
-from model.data.config import DataConfig
+from model.data.config import DataConfig, PseudoConfig
 
-RESULT_SCHEMA = 2
+RESULT_SCHEMA = 3
 """Raised when the same configuration would give other results, or other files, than before."""
 
 # The weights' fingerprint says what these only point at.
 _NOT_OF_THE_ENCODER = ("pretrained", "weights", "seed")
+# In the keys of runs that ask for it alone: all others keep the keys they had before there was one.
+_OF_A_PLATEAU = ("until", "plateau_window", "plateau_gain")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One model to train and evaluate: the unit of work, of claiming and of caching."""
+    """One model to train and evaluate: the unit of work, of leasing and of caching."""
 
     key: str
     variant: str
@@ -49,6 +52,8 @@ class Run:
     keep_weights: bool = False
     keep_maps: int = 8
     """Anomaly maps to keep per category."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of plug-ins that it computes too."""
     configuration: str = ""
     """Of the key, all but the code: equal for runs that only their code tells apart."""
     code_digest: str = ""
@@ -99,8 +104,8 @@ class Sources:
     """Fingerprint of all that is read of some of its categories: contents, labels, splits."""
     encoder: Callable[[EncoderConfig], str]
     """Fingerprint of the encoder's weights."""
-    code: Callable[[ModelConfig], str] = field(default_factory=run_codes)
-    """Digest of the code that a run executes."""
+    code: Callable[[ModelConfig, tuple[str, ...]], str] = field(default_factory=run_codes)
+    """Digest of the code that a run executes: of a configuration, and of plug-ins' metrics."""
 
 
 def real_sources(cache_dir: Path) -> Sources:
@@ -148,19 +153,28 @@ def make_plan(
     categories = sources.categories(spec.data)
     categories_checked(spec, categories)
     configs = [canonical(spec.config(row.overrides)) for row in rows]
+    read = [
+        canonical_data(spec.data_of(row.overrides), config)
+        for row, config in zip(rows, configs, strict=True)
+    ]
     encoders = {config.encoder: "" for config in configs}
     encoders = {encoder: sources.encoder(encoder) for encoder in encoders}
     cells: list[tuple[str | None, tuple[str, ...]]] = [(None, categories)]
     if spec.data.setting == "per_category":
         cells = [(category, (category,)) for category in categories]
-    contents = {held: sources.data(spec.data, held) for _, held in cells}
+    images = {data: replace(data, pseudo=PseudoConfig()) for data in read}
+    contents = {
+        (data, held): sources.data(data, held)
+        for data in dict.fromkeys(images.values())
+        for _, held in cells
+    }
 
     runs: dict[str, Run] = {}
     plan_rows: list[PlanRow] = []
     further = more or {}
     for seed in (*seeds, *further):
         for category, held in cells:
-            for row, config in zip(rows, configs, strict=True):
+            for row, config, data in zip(rows, configs, read, strict=True):
                 if seed in further and row.variant not in further[seed]:
                     continue
                 configuration = configuration_key(
@@ -168,11 +182,13 @@ def make_plan(
                     seed=seed,
                     categories=held,
                     aupro=spec.report.aupro,
-                    data_fingerprint=contents[held],
+                    data_fingerprint=contents[images[data], held],
                     encoder_fingerprint=encoders[config.encoder],
+                    metrics=spec.metrics,
                     threads=spec.invocation.threads,
+                    pseudo=data.pseudo,
                 )
-                code = sources.code(config)
+                code = sources.code(config, spec.metrics)
                 key = run_key(configuration, code)
                 plan_rows.append(PlanRow(row.variant, seed, category, dict(row.factors), key))
                 if key not in runs:
@@ -184,17 +200,18 @@ def make_plan(
                         categories=held,
                         factors=dict(row.factors),
                         config=config,
-                        data=spec.data,
+                        data=data,
                         aupro=spec.report.aupro,
                         keep_weights=spec.keep.weights,
                         keep_maps=spec.keep.maps,
+                        metrics=spec.metrics,
                         configuration=configuration,
                         code_digest=code,
-                        contents=contents[held],
+                        contents=contents[images[data], held],
                         threads=spec.invocation.threads,
                     )
-    read = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
-    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, read)
+    together = hashlib.blake2b("".join(contents.values()).encode(), digest_size=16).hexdigest()
+    return Plan(spec, tuple(runs.values()), tuple(plan_rows), categories, together)
 
 
 def run_key(configuration: str, code: str) -> str:
@@ -210,12 +227,15 @@ def configuration_key(
     aupro: str,
     data_fingerprint: str,
     encoder_fingerprint: str,
+    metrics: Sequence[str] = (),
     threads: int = 1,
+    pseudo: PseudoConfig | None = None,
 ) -> str:
     """20 hex digits that identify all that a run's result depends on, but for the code.
 
     Of the data, only what is read counts: data that moved to another folder is the same data, and
-    one model for a single category is the same run in the unified setting and per category.
+    one model for a single category is the same run in the unified setting and per category. ``pseudo``:
+    what is drawn on training images; nothing counts as if there were no such setting.
     """
     content: dict[str, Any] = {
         "schema": RESULT_SCHEMA,
@@ -224,9 +244,12 @@ def configuration_key(
         "aupro": aupro,
         "data": data_fingerprint,
         "encoder": encoder_fingerprint,
+        **({"metrics": sorted(metrics)} if metrics else {}),
     }
     if threads != 1:
         content["threads"] = threads
+    if pseudo is not None and pseudo.kind != "none":
+        content["pseudo"] = asdict(pseudo)
     parts = {name: _compact(value) for name, value in content.items()} | {"model": _model_text(config)}
     text = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts))
     return hashlib.blake2b(f"{{{text}}}".encode(), digest_size=10).hexdigest()
@@ -239,6 +262,9 @@ def _model_text(config: ModelConfig) -> str:
     del model["cache"]["budget_gb"], model["train"]["checkpoint_every"]
     for name in _NOT_OF_THE_ENCODER:
         del model["encoder"][name]
+    if config.train.until == "iterations":
+        for name in _OF_A_PLATEAU:
+            del model["train"][name]
     return _compact(model)
 
 

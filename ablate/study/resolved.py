@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ablate.study import settings as fields
+from ablate.study.row_data import varying_values
 from ablate.study.spec import StudySpec
 from model.config import ModelConfig, Schedule, dump_config
-from model.priors.schedule import value_at
+from model.priors.schedule import mean_value, value_at
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
@@ -27,7 +28,11 @@ class Resolved:
 def resolve(spec: StudySpec) -> tuple[Resolved, ...]:
     """Every row's configuration, and how it differs from the baseline's; the baseline first."""
     rows = {row.variant: spec.config(row.overrides) for row in spec.rows()}
-    flat = {name: fields.unnest(dump_config(config), ModelConfig) for name, config in rows.items()}
+    flat = {
+        row.variant: fields.unnest(dump_config(rows[row.variant]), ModelConfig)
+        | varying_values(spec.data_of(row.overrides))
+        for row in spec.rows()
+    }
     base = flat[spec.baseline]
     order = [spec.baseline, *(name for name in rows if name != spec.baseline)]
     return tuple(Resolved(name, rows[name], fields.differences(base, flat[name])) for name in order)
@@ -43,7 +48,12 @@ def base_values(spec: StudySpec) -> dict[str, tuple[Any, Any]]:
 
 
 def schedules(config: ModelConfig) -> dict[str, Schedule]:
-    """Every scheduled knob of a configuration by dotted path."""
+    """Every scheduled knob of a configuration by dotted path, as it is used: ``mean_rate`` worked in.
+
+    An entry of a list has its place behind the path: ``token_dropout.length[1]``.
+    """
+    matched = config.token_dropout.matched(config.train.iterations)
+    config = replace(config, token_dropout=matched)
     found: dict[str, Schedule] = {}
     for path in fields.leaves(ModelConfig):
         value: Any = config
@@ -51,7 +61,15 @@ def schedules(config: ModelConfig) -> dict[str, Schedule]:
             value = getattr(value, "lambda_" if name == "lambda" else name)
         if isinstance(value, Schedule):
             found[path] = value
+        if isinstance(value, tuple):
+            found |= {f"{path}[{i}]": part for i, part in enumerate(value) if isinstance(part, Schedule)}
     return found
+
+
+def means(config: ModelConfig) -> dict[str, float]:
+    """What each scheduled knob is on average over training: the dose by which two courses compare."""
+    iterations = config.train.iterations
+    return {path: mean_value(schedule, iterations) for path, schedule in schedules(config).items()}
 
 
 def plot(schedule: Schedule, *, width: int = 60, height: int = 6) -> list[str]:

@@ -15,6 +15,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import SkipJsonSchema
 
+from model.priors.entries import PluginSections, prior_entries
+
+PLUGINS = "plugins."
+"""How the paths of plug-ins' settings begin."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
@@ -51,25 +56,47 @@ class Leaf:
         return any(part.get("type") in ("number", "integer") for part in parts)
 
 
-@functools.cache
 def leaves(cls: type) -> Mapping[str, Leaf]:
-    """Every setting of a config dataclass by dotted path, in order of definition."""
+    """Every setting of a config dataclass by dotted path, in order of definition; plug-ins' ones too."""
+    return _leaves_with(cls, tuple(prior_entries()))
+
+
+def sections(cls: type) -> Mapping[str, type]:
+    """Every nested config dataclass of ``cls`` by dotted path; plug-ins' ones too."""
+    return _sections_with(cls, tuple(prior_entries()))
+
+
+# What plug-ins are registered is an argument, because it may change between two calls.
+
+
+@functools.cache
+def _leaves_with(cls: type, _plugged: tuple[str, ...]) -> Mapping[str, Leaf]:
     return {leaf.path: leaf for leaf in _leaves(cls, "")}
 
 
 @functools.cache
-def sections(cls: type) -> Mapping[str, type]:
-    """Every nested config dataclass of ``cls`` by dotted path."""
+def _sections_with(cls: type, plugged: tuple[str, ...]) -> Mapping[str, type]:
     found: dict[str, type] = {}
-    for name, info in _fields(cls):
-        if _is_section(info.annotation):
-            found[name] = info.annotation
-            found |= {f"{name}.{inner}": part for inner, part in sections(info.annotation).items()}
+    for name, annotation in _members(cls):
+        if _is_section(annotation):
+            found[name] = annotation
+            inside = _sections_with(annotation, plugged)
+            found |= {f"{name}.{inner}": part for inner, part in inside.items()}
     return found
 
 
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Names and types of what stands in a section."""
+    if cls is PluginSections:
+        yield from ((name, entry.config) for name, entry in prior_entries().items())
+    else:
+        yield from ((name, info.annotation) for name, info in _fields(cls))
+
+
 def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
+    return isinstance(annotation, type) and (
+        dataclasses.is_dataclass(annotation) or annotation is PluginSections
+    )
 
 
 def _fields(cls: type) -> Iterator[tuple[str, Any]]:
@@ -92,6 +119,10 @@ def required(cls: type) -> tuple[str, ...]:
 
 
 def _leaves(cls: type, prefix: str) -> Iterator[Leaf]:
+    if cls is PluginSections:
+        for name, part in _members(cls):
+            yield from _leaves(part, f"{prefix}{name}.")
+        return
     for name, info in _fields(cls):
         if _is_section(info.annotation):
             yield from _leaves(info.annotation, f"{prefix}{name}.")
@@ -123,8 +154,12 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unnest(values: Mapping[str, Any], cls: type) -> dict[str, Any]:
-    """Nested plain data, as ``dump_config`` gives it -> dotted paths; schedules stay whole."""
+    """Nested plain data, as ``dump_config`` gives it -> dotted paths; schedules stay whole.
+
+    Settings of plug-ins that the data leaves out have their defaults.
+    """
     parts = sections(cls)
+    plugged = {path: leaf for path, leaf in leaves(cls).items() if path.startswith(PLUGINS)}
     found: dict[str, Any] = {}
 
     def walk(inner: Mapping[str, Any], prefix: str) -> None:
@@ -135,7 +170,7 @@ def unnest(values: Mapping[str, Any], cls: type) -> dict[str, Any]:
                 found[prefix + name] = value
 
     walk(values, "")
-    return found
+    return {**found, **{path: leaf.default for path, leaf in plugged.items() if path not in found}}
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

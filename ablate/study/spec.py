@@ -7,32 +7,39 @@ model's records define them: dotted settings, and levels or ranges of settings (
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.dataclasses import dataclass as checked_dataclass
 from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import CoreSchema
 
 from ablate.study.checking import fail_whole
-from ablate.study.claims import EDITOR_PATTERN, Claim
+from ablate.study.claims import Claim, ClaimText
 from ablate.study.located import Mark
+from ablate.study.row_data import of_model, reserved, with_own
+from ablate.study.rows import Row, labels_of, rows_of
 from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
-from ablate.study.text import flow, label
+from ablate.study.text import flow
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
-from model.metric_names import Metric, metric_of
+from model.knobs import OneOf
+from model.metric_names import all_metrics, metric_label, metric_of
 from model.presets import PRESETS
 from model.suggest import suggestion
-
-IMPLICIT_BASELINE = "base"
-"""Name of the row that is the base configuration itself, where no variants are named."""
 
 STRIPES_CATEGORIES = ("domain_a", "domain_b", "domain_c")
 
@@ -41,11 +48,16 @@ STRIPES_CATEGORIES = ("domain_a", "domain_b", "domain_c")
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 VARIANT_NAME = r"^[^\s/\\<>]{1,120}$"
+LABEL = r"^[^\x00-\x1f\x7f\s]([^\x00-\x1f\x7f]{0,118}[^\x00-\x1f\x7f\s])?$"
+"""What a label looks like: one line, no space at its ends."""
+
+Label = Annotated[str, Field(pattern=LABEL)]
 
 Design = Literal["grid", "one-at-a-time"]
 
-Kind = Literal["values", "levels", "dimensions"]
-"""What stands behind a setting's path: one value, a list of levels, or a search dimension."""
+Kind = Literal["values", "row", "levels", "dimensions"]
+"""What stands behind a setting's path: one value (of a row: those of its data too), a list of levels, or a
+search dimension."""
 
 
 def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
@@ -57,7 +69,18 @@ def of_settings(kind: Kind, *, inline: bool = False) -> WithJsonSchema:
     return WithJsonSchema({"x-settings": kind, "x-inline": inline})
 
 
-MetricName = Annotated[Metric, BeforeValidator(metric_of)]
+class _TableNames:
+    """For the JSON schema: a metric may be called as tables call it."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        names = list(all_metrics())
+        return {"type": "string", "enum": [*names, *map(metric_label, names)]}
+
+
+MetricName = Annotated[str, OneOf(all_metrics), BeforeValidator(metric_of), _TableNames()]
 """A metric, by its name or by what tables call it."""
 
 
@@ -82,13 +105,35 @@ class Base:
 
 
 @checked_dataclass(frozen=True, config=SECTION)
+class Variant:
+    """A named row: what it changes of the base, and what readers see it called."""
+
+    label: Label | None = None
+    """What tables, figures and texts call it, in any script; $...$ is mathematics. Its name if left out."""
+    settings: Annotated[Mapping[str, Any], of_settings("row", inline=True)] = field(default_factory=dict)
+    """Dotted path -> value over the base."""
+
+
+@checked_dataclass(frozen=True, config=SECTION)
+class LabelledLevel:
+    """A factor's level, and what readers see it called."""
+
+    value: Any
+    """The level."""
+    label: Label
+    """What tables and figures call it; $...$ is mathematics."""
+
+
+@checked_dataclass(frozen=True, config=SECTION)
 class Factors:
     """Levels per dotted path, and how they are combined."""
 
     design: Design
     """``grid``: every combination of levels; ``one-at-a-time``: each level alone."""
     levels: Annotated[Mapping[str, tuple[Any, ...]], of_settings("levels", inline=True)]
-    """Dotted path -> its levels, plain data."""
+    """Dotted path -> its levels, plain data; {value, label} for a level with a label of its own."""
+    labels: SkipJsonSchema[Mapping[str, Mapping[int, str]]] = field(default_factory=dict)
+    """Dotted path -> (index of a level -> its label); only those that have one."""
 
 
 @checked_dataclass(frozen=True, config=SECTION)
@@ -120,6 +165,12 @@ class SearchConfig:
 
     space: Annotated[Mapping[str, Range | Choices], of_settings("dimensions")]
     """Dotted path -> dimension: a range {low, high, log, step}, or a list of choices."""
+    arms: Mapping[
+        Annotated[str, Field(pattern=VARIANT_NAME)],
+        Annotated[Mapping[str, Range | Choices], of_settings("dimensions")],
+    ] = field(default_factory=dict)
+    """Variant -> dimensions that only it has. With arms every variant is searched for by itself, with as
+    many trials each, and the winners are compared on seeds that no search has used."""
     sampler: Literal["tpe", "random"] = "tpe"
     """Tree-structured Parzen estimator, or uniform at random."""
     pruner: Literal["none", "wilcoxon"] = "none"
@@ -134,6 +185,14 @@ class SearchConfig:
     """Seeds for winner against baseline: none of them is searched on; five more if not given."""
     categories: tuple[str, ...] | None = None
     """Categories that the objective averages over; all if not given."""
+
+
+Venue = Literal[
+    "aaai2024", "aistats2025", "cvpr2024", "eccv2024", "iclr2024", "icml2024", "jmlr2001", "neurips2024",
+    "tmlr2023", "uai2023",
+]  # fmt: skip
+"""Venues whose pages figures can be made for, as tueplots calls them."""
+VENUES: tuple[Venue, ...] = get_args(Venue)
 
 
 @checked_dataclass(frozen=True, config=SECTION)
@@ -152,6 +211,8 @@ class ReportConfig:
     margin: Annotated[float, Field(ge=0, le=100)] = 0.05
     """Points within which a difference does not matter: one that lies inside is never called better, worse
     or supported. 0.05: nothing that prints as 0.0."""
+    venue: Venue | None = None
+    """Where the paper goes: its widths and fonts for figures. A general two-column page if not given."""
     components: Mapping[str, str] = field(default_factory=dict)
     """Check-mark columns of the table: label -> the setting that turns the component on, e.g. NB:
     bottleneck.dropout. Derived from the variants if not given."""
@@ -177,16 +238,16 @@ class StudyFile:
     """Dataset, root, categories, setting; e.g. data: {dataset: stripes}."""
     base: Base = field(default_factory=Base)
     """Preset and settings shared by every variant."""
-    variants: Mapping[
-        Annotated[str, Field(pattern=VARIANT_NAME)], Annotated[Mapping[str, Any], of_settings("values")]
-    ] = field(default_factory=dict)
-    """Named rows: name -> {dotted path: value}."""
+    variants: Mapping[Annotated[str, Field(pattern=VARIANT_NAME)], Variant | None] = field(
+        default_factory=dict
+    )
+    """Named rows: name -> {label, dotted path: value}."""
     factors: Factors | None = None
     """Design (grid or one-at-a-time) and levels: dotted path -> [values]."""
     seeds: StudySeeds = (0, 1, 2)
     """Number of replicates (3 if left out), a list of seeds, or {start: 5, max: 20}: more only while claims
     are open."""
-    claims: tuple[Annotated[str, Field(pattern=EDITOR_PATTERN)], ...] = ()
+    claims: tuple[Annotated[str, ClaimText()], ...] = ()
     """What the paper will say: left > right on category by metric."""
     report: ReportConfig = field(default_factory=ReportConfig)
     """Baseline, primary metric, aupro, alpha, margin, components."""
@@ -194,6 +255,8 @@ class StudyFile:
     """Instead of variants: space, sampler, pruner, trials, objective, seeds, fresh_seeds, categories."""
     keep: KeepConfig = field(default_factory=KeepConfig)
     """What runs leave behind: weights: true|false, maps: how many."""
+    plugins: Annotated[tuple[str, ...], Field(json_schema_extra={"uniqueItems": True})] = ()
+    """Modules with priors, encoders, readers or metrics of your own: beside this file, or installed."""
 
 
 # --------------------------------------------------------------------------- what is made of a file
@@ -207,12 +270,22 @@ class Invocation:
     """``--set`` arguments, as given."""
     smoke: bool = False
     """Made tiny by ``--smoke``."""
+    plugins: tuple[str, ...] = ()
+    """The plug-ins that the file names: to be loaded before the plan is read."""
+    folder: str | None = None
+    """Where the file lay, and modules beside it; only with plug-ins."""
     threads: Positive = 1
     """CPU threads of a run, as ``--threads`` says."""
+    arm: str | None = None
+    """Of a search with arms: whose search this study is."""
 
     def to_json(self) -> str:
         """The text of ``invocation.json``."""
-        return _INVOCATION.dump_json(self, indent=1).decode() + "\n"
+        return _INVOCATION.dump_json(self, indent=1, exclude=self._absent()).decode() + "\n"
+
+    def _absent(self) -> set[str]:
+        absent = set() if self.plugins else {"plugins", "folder"}
+        return absent if self.arm else {*absent, "arm"}
 
     @staticmethod
     def from_json(text: str) -> Invocation:
@@ -221,16 +294,6 @@ class Invocation:
 
 
 _INVOCATION: TypeAdapter[Invocation] = TypeAdapter(Invocation)
-
-
-class Row(NamedTuple):
-    """A row of the study's tables: a named configuration."""
-
-    variant: str
-    factors: Mapping[str, Any]
-    """The factor levels that made this row (labels); empty for a named variant."""
-    overrides: Mapping[str, Any]
-    """Dotted path -> value over the base."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +337,12 @@ class StudySpec:
     """The overrides, resolved, for echoing."""
     max_seeds: int | None = None
     """Most seeds of a study that is run until its claims are decided; None: just ``seeds``."""
+    metrics: tuple[str, ...] = ()
+    """Metrics of its plug-ins, which its runs compute too."""
+    marks: Mapping[tuple[str, str], Mark] = field(default_factory=dict, compare=False, repr=False)
+    """Where settings stand: by part of the file (``base``, ``factors``, ``variants.NAME``) and path."""
+    variant_labels: Mapping[str, str] = field(default_factory=dict)
+    """Named variant -> what readers see it called; only those that have a label."""
     pinned: Mapping[str, Any] = field(default_factory=dict)
     """Settings that win over base and variants alike (a smoke test's)."""
 
@@ -286,6 +355,11 @@ class StudySpec:
         """Rows in table order: named variants, then rows made by factors."""
         return rows_of(self.variants, self.factors)
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Row -> what readers see it called; only those that have a label, or whose parts have."""
+        return labels_of(self.variants, self.factors, self.variant_labels)
+
     def config(self, overrides: Mapping[str, Any]) -> ModelConfig:
         """The model of the base with dotted overrides.
 
@@ -294,9 +368,18 @@ class StudySpec:
         ConfigError: the values do not go together.
         """
         try:
-            return build_config(nest({**self.base, **overrides, **self.pinned}))
+            return build_config(nest({**self.base, **of_model(overrides), **self.pinned}))
         except ValidationError as error:
             fail_whole(error, {}, Mark(str(self.path)), "the configuration")
+
+    def data_of(self, overrides: Mapping[str, Any]) -> DataConfig:
+        """What a row with dotted overrides reads: the study's data, but for its training images."""
+        own = with_own(self.data, overrides)
+        return replace(own, reserve=self._reserve) if self._reserve else own
+
+    @functools.cached_property
+    def _reserve(self) -> tuple[tuple[float, int | None], ...]:
+        return reserved(self.data, (row.overrides for row in self.rows()))
 
 
 def known_categories(data: DataConfig) -> tuple[str, ...] | None:
@@ -304,42 +387,6 @@ def known_categories(data: DataConfig) -> tuple[str, ...] | None:
     if data.categories is not None:
         return data.categories
     return STRIPES_CATEGORIES if data.dataset == "stripes" else None
-
-
-def count_rows(variants: Mapping[str, Mapping[str, Any]], factors: Factors | None) -> int:
-    """How many rows :func:`rows_of` gives, without making them."""
-    named = max(len(variants), 1)
-    if factors is None:
-        return named
-    counts = [len(levels) for levels in factors.levels.values()]
-    return named + (sum(counts) if factors.design == "one-at-a-time" else named * math.prod(counts))
-
-
-def rows_of(variants: Mapping[str, Mapping[str, Any]], factors: Factors | None) -> tuple[Row, ...]:
-    """Rows in table order: named variants (or the base alone), then rows made by factors."""
-    named = variants or {IMPLICIT_BASELINE: {}}
-    rows = [Row(name, {}, values) for name, values in named.items()]
-    if factors is None:
-        return tuple(rows)
-    if factors.design == "one-at-a-time":
-        for path, levels in factors.levels.items():
-            rows += [_factor_row("", {}, {path: level}) for level in levels]
-        return tuple(rows)
-    for name, values in named.items():
-        for levels in product(*factors.levels.values()):
-            prefix = f"{name}," if variants else ""
-            rows.append(_factor_row(prefix, values, dict(zip(factors.levels, levels, strict=True))))
-    return tuple(rows)
-
-
-def _factor_row(prefix: str, values: Mapping[str, Any], levels: Mapping[str, Any]) -> Row:
-    labels = {path: label(level) for path, level in levels.items()}
-    scalar = {
-        path: level if isinstance(level, (int, float, str)) else labels[path]
-        for path, level in levels.items()
-    }
-    name = prefix + ",".join(f"{path}={text}" for path, text in labels.items())
-    return Row(name, scalar, {**values, **levels})
 
 
 def categories_checked(spec: StudySpec, categories: Iterable[str]) -> None:

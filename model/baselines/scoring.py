@@ -11,7 +11,7 @@ from torch import Tensor
 from model.baselines.patches import Scorer
 from model.config import ScoreConfig
 from model.errors import DivergedError
-from model.evaluation import Predictions, anomaly_map, image_scores, smooth
+from model.evaluation import MapMaker, Predictions, image_scores
 
 
 @torch.no_grad()
@@ -32,9 +32,12 @@ def predict(
     maps: list[Tensor] = []
     scores: list[Tensor] = []
     tokens: list[Tensor] = []
+    maps_of: MapMaker | None = None
     for groups in batches:
         said = scorer.score(groups)
-        smoothed = smooth(anomaly_map([said.maps], crop), config)
+        _, height, width = said.maps.shape
+        maps_of = maps_of or MapMaker((height, width), crop, config, said.maps.device)
+        smoothed = maps_of(said.maps)
         images = image_scores(smoothed, config.max_ratio) if said.images is None else said.images
         maps.append(smoothed.squeeze(1))
         scores.append(images.double())

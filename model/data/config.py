@@ -7,10 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic.json_schema import SkipJsonSchema
 
 from model.config import SECTION, Positive
+from model.knobs import OneOf
 
-DatasetName = Literal["stripes", "mvtec", "mvtec_ad2", "loco", "btad", "realiad", "magnetic_tile", "folder"]
+
+def _layouts() -> tuple[str, ...]:
+    from model.data.readers import READERS  # they import this module
+
+    return tuple(READERS)
+
+
+DatasetName = Annotated[str, OneOf(_layouts)]
+"""A layout that some reader knows."""
 
 Images = Annotated[int, Field(gt=0, le=100_000)]
 """How many to draw."""
@@ -57,6 +67,22 @@ class StripesConfig:
 
 
 @dataclass(frozen=True, config=SECTION)
+class PseudoConfig:
+    """Faint, broken streaks drawn on training images: the decoder sees them, and must rebuild the image
+    without. Inference is left alone, and so are methods that are not trained."""
+
+    kind: Literal["none", "horizontal", "vertical", "blob"] = "none"
+    """``stripes``' streaks of domain C along the rows (the proposal); the same turned by a quarter; or
+    blobs of the same contrast and area. The last two are controls."""
+    copies: Annotated[int, Field(ge=1, le=64)] = 4
+    """Copies of each training image, each with other streaks; their features are cached."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the training batches' images that are shown as one of their copies."""
+    strength: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """Contrast over that of the streaks (0.08 to 0.16 grey levels of a [0, 1] image)."""
+
+
+@dataclass(frozen=True, config=SECTION)
 class DataConfig:
     """A dataset, its categories and its splits."""
 
@@ -85,6 +111,11 @@ class DataConfig:
     contamination: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the training images of each category that are defects, moved there from the test images
     (drawn by ``split_seed``, after ``max_train`` and ``max_test``) and taken for normal."""
+    reserve: SkipJsonSchema[tuple[tuple[float, Positive | None], ...]] = ()
+    """``contamination`` and ``max_train`` of a study's rows where they differ: the defects that the most
+    demanding one trains on leave every row's test images."""
+    pseudo: PseudoConfig = field(default_factory=PseudoConfig)
+    """Pseudo-defects drawn on training images."""
     stripes: StripesConfig = field(default_factory=StripesConfig)
     """Parameters of the built-in dataset."""
 

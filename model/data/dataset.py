@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -73,7 +74,7 @@ class Dataset:
 def load_dataset(config: DataConfig, *, cache_dir: Path, progress: Progress | None = None) -> Dataset:
     """Read a dataset's structure, draw its subsets and splits, and fingerprint what is used.
 
-    Images are not decoded: that they can be is found out when they are, or by ``model.data.check``.
+    Images are not decoded: that they can be is found out when they are, or by ``model.data.problems``.
     ``cache_dir`` remembers file hashes and holds the built-in dataset; ``progress`` is told of the
     files being hashed (the first time only).
     Raises :class:`DataError` naming the folder or file that is not as the layout has it.
@@ -82,7 +83,8 @@ def load_dataset(config: DataConfig, *, cache_dir: Path, progress: Progress | No
     root = reader.locate(config, cache_dir)
     samples = _ordered(reader.read(root, config), root)
     _require_both_parts(samples, root, config)
-    samples = _contaminated(_subsampled(samples, config, root), config, root)
+    available = Counter(s.category for s in samples if s.split == "train")
+    samples = _contaminated(_subsampled(samples, config, root), config, root, available)
     samples = _ordered(samples, root)
     splits: dict[Sample, SplitName] = {
         sample: "train" if sample.split == "train" else "report" for sample in samples
@@ -135,22 +137,41 @@ def _subsampled(samples: Sequence[Sample], config: DataConfig, root: Path) -> li
     ]
 
 
-def _contaminated(samples: Sequence[Sample], config: DataConfig, root: Path) -> list[Sample]:
-    """Defects moved from test to training, so that they are ``config.contamination`` of its images."""
+def _contaminated(
+    samples: Sequence[Sample], config: DataConfig, root: Path, available: Mapping[str, int]
+) -> list[Sample]:
+    """Defects moved from test to training, so that they are ``config.contamination`` of its images.
+
+    Those that ``config.reserve`` asks for beyond them are left out. ``available``: training images of each
+    category before ``max_train``.
+    """
+    asked = {*config.reserve, (config.contamination, config.max_train)}
     moved: set[Sample] = set()
-    if config.contamination:
-        for category, members in grouped(samples, lambda s: s.category).items():
-            normal = sum(s.split == "train" for s in members)
-            wanted = max(round(normal * config.contamination / (1 - config.contamination)), 1)
-            defects = [s for s in members if s.split == "test" and s.label == 1]
-            if wanted >= len(defects):
-                raise DataError(
-                    f"data.contamination {config.contamination:g} needs {wanted} defects of '{category}' "
-                    f"for training, and there are {len(defects)}: none would be left to test on",
-                    hint="lower it, or data.max_train",
-                )
-            moved |= set(subsample(defects, wanted, config.split_seed, root))
-    return [replace(s, split="train") if s in moved else s for s in samples]
+    reserved: set[Sample] = set()
+    for category, members in grouped(samples, lambda s: s.category).items():
+        normal = available[category]
+        wanted = {
+            (share, limit): _defects_for(share, min(normal, limit or normal)) for share, limit in asked
+        }
+        defects = [s for s in members if s.split == "test" and s.label == 1]
+        share, limit = max(wanted, key=lambda level: (wanted[level], level[0]))
+        most = wanted[share, limit]
+        if most and most >= len(defects):
+            raise DataError(
+                f"data.contamination {share:g} needs {most} defects of '{category}' "
+                f"for training, and there are {len(defects)}: none would be left to test on",
+                hint="lower it, or data.max_train",
+            )
+        own = wanted[config.contamination, config.max_train]
+        moved |= set(subsample(defects, own, config.split_seed, root))
+        reserved |= set(subsample(defects, most, config.split_seed, root))
+    kept = (s for s in samples if s in moved or s not in reserved)
+    return [replace(s, split="train") if s in moved else s for s in kept]
+
+
+def _defects_for(share: float, normal: int) -> int:
+    """Defects that are ``share`` of the training images beside so many normal ones; at least one if any."""
+    return max(round(normal * share / (1 - share)), 1) if share else 0
 
 
 def _mask_files(sample: Sample) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from model.errors import DataError
@@ -18,13 +18,26 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Visible entries of a folder by name (``.DS_Store`` and ``._x`` are no images)."""
     try:
         with os.scandir(folder) as scan:
-            return sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: e.name)
+            visible = [entry for entry in scan if not entry.name.startswith(".")]
     except FileNotFoundError:
         return []
     except NotADirectoryError:
         raise DataError(f"{folder} is a file, a folder is expected there") from None
     except OSError as error:
         raise DataError(f"cannot list {folder}: {error.strerror}") from None
+    for entry in visible:
+        if not _is_text(entry.name):  # no record of it could be written
+            name = os.fsencode(entry.name)
+            raise DataError(f"the name {name!r} in {folder} is no text", hint="rename it")
+    return sorted(visible, key=lambda entry: entry.name)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -92,16 +105,18 @@ def masks_by_stem(folder: Path) -> dict[str, Path]:
     return {**plain, **marked}
 
 
-def mask_of(image: Path, masks: dict[str, Path], folder: Path) -> Path:
-    """The mask of a defect image; :class:`DataError` naming the image where there is none."""
-    try:
-        return masks[image.stem]
-    except KeyError:
+def masks_of(images: Sequence[Path], masks: Mapping[str, Path], folder: Path) -> list[Path]:
+    """The mask of each defect image of a kind; :class:`DataError` naming every image without one."""
+    lacking = [image for image in images if image.stem not in masks]
+    if lacking:
+        first = lacking[0]
+        others = ", ".join(image.name for image in lacking[1:])
         raise DataError(
-            f"defect image {image} has no mask",
-            hint=f"expected {folder / image.stem}.png or {image.stem}_mask.png; "
+            f"defect image {first} has no mask" + (f", nor have {others} beside it" if others else ""),
+            hint=f"expected {folder / first.stem}.png or {first.stem}_mask.png; "
             "for images without masks use dataset: folder",
-        ) from None
+        )
+    return [masks[image.stem] for image in images]
 
 
 def require_only_good(train: Path) -> None:

@@ -1,7 +1,7 @@
 """Decoding images and masks, and saying which file it was when that fails. No torch here.
 
 Every image is brought upright, as its EXIF orientation says: what is horizontal in the scene is
-horizontal here, however the camera was held. This is the only place that opens image files.
+horizontal here, however the camera was held. This is the only place that decodes image files.
 """
 
 from __future__ import annotations

@@ -62,11 +62,16 @@ def view_at_map_size(image: Image.Image, config: ImageConfig, side: int) -> NDAr
     return scaled[0].permute(1, 2, 0).numpy()  # [3, side, side] -> [side, side, 3]
 
 
-def to_input(image: Image.Image, config: ImageConfig) -> Tensor:
-    """An RGB image as network input, float32 [3, crop_h, crop_w], ImageNet-normalised."""
+def normalised(view: Tensor) -> Tensor:
+    """ImageNet normalisation of a view [3, h, w] in [0, 1], in place."""
     mean = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     std = torch.tensor(IMAGENET_STD).view(3, 1, 1)
-    return network_view(image, config).sub_(mean).div_(std)
+    return view.sub_(mean).div_(std)
+
+
+def to_input(image: Image.Image, config: ImageConfig) -> Tensor:
+    """An RGB image as network input, float32 [3, crop_h, crop_w], ImageNet-normalised."""
+    return normalised(network_view(image, config))
 
 
 def load_image(path: Path, config: ImageConfig) -> Tensor:

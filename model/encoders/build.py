@@ -99,6 +99,8 @@ def register_encoder(name: str, entry: EncoderEntry) -> None:
 
     Raises ConfigError if the name is taken: two plug-ins that disagree would give one key two results.
     """
+    if _ENTRIES.get(name) is entry:
+        return
     if name in _ENTRIES:
         raise ConfigError(f"an encoder named '{name}' is registered already")
     _ENTRIES[name] = entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +15,14 @@ import pandas as pd
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results, RunState
-from ablate.evidence.values import value_matrix
-from ablate.report.rendering import Cell, Table
+from ablate.evidence.values import Matrix, Values
+from ablate.report.table import Cell, Table
+from ablate.report.tables.every import all_tables
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect
 from ablate.running.manifest import seal
 from ablate.running.recorded import StoredPlan, write_plan
+from ablate.study.claims import Claim
 from ablate.study.plan import Sources, make_plan
 from ablate.study.reading import load_spec
 from ablate.study.spec import known_categories
@@ -40,8 +43,8 @@ MVTEC = [
 DISTANCES = {"token_distance_normal": 0.05, "token_distance_defect": 0.20, "token_distance_gap": 0.15}
 
 
-def matrix(values: Mapping[str, Mapping[str, Sequence[float]]]) -> pd.DataFrame:
-    """{variant: {category: value per seed}} as a value matrix; NaN = that run is missing."""
+def matrix(values: Mapping[str, Mapping[str, Sequence[float]]]) -> Matrix:
+    """{variant: {category: value per seed}} as a matrix; NaN = that run is missing."""
     rows = [
         {"variant": v, "category": c, "seed": s, "stratum": "all", "metric": "image_auroc", "value": x}
         for v, by_category in values.items()
@@ -49,7 +52,7 @@ def matrix(values: Mapping[str, Mapping[str, Sequence[float]]]) -> pd.DataFrame:
         for s, x in enumerate(per_seed)
         if not math.isnan(x)
     ]
-    return value_matrix(pd.DataFrame(rows), "image_auroc")
+    return Values(pd.DataFrame(rows)).matrix("image_auroc")
 
 
 def tidy(
@@ -292,5 +295,23 @@ def write_study(
     if pictures:
         finished = replace(made, runs=tuple(run for run in made.runs if run.state == "done"))
         write_histories(study_dir, finished)
-        write_maps(study_dir, finished)
+        write_maps(study_dir, finished, side=32)
     return made
+
+
+@functools.cache
+def every_table() -> list[Table]:
+    """All tables of three very different studies, with names that need escaping."""
+    nasty = {"dinomaly": 0.0, "a_b & 50% #1": 0.01, "x<y>|{z}~^$\\": -0.01}
+    made = [
+        replace(results(), claims=(Claim("top-q", "control", "domain_c", "pixel_ap", ">"),)),
+        results(nasty, seeds=2, categories=["bottle_1"]),
+        results(
+            {**FOUR, **{f"variant_{i}": 0.001 * i for i in range(4)}},
+            categories=MVTEC,
+            seeds=2,
+            strata=False,
+        ),
+        results({"dinomaly": 0.0}, seeds=1),
+    ]
+    return [table for m in made for table in all_tables(Judgement(m))]

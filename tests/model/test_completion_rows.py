@@ -35,7 +35,7 @@ def masks_of(count: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def trained() -> tuple[Student, RandomFeatures]:
     config = tiny_config({"train.iterations": 20, "train.warmup": 0})
-    features = RandomFeatures(groups=config.group_count)
+    features = RandomFeatures(groups=config.stored_count)
     student = Student(features.shape, config)
     fit(student, features, torch.arange(len(features)), seed=0)
     return student, features

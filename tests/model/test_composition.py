@@ -91,7 +91,7 @@ def build(config: ModelConfig, groups: int) -> tuple[Student, RandomFeatures]:
 @given(chosen=st.fixed_dictionaries(PARTS).map(complete))
 def test_any_combination_trains(chosen: dict):
     config = tiny_config({**chosen, "train.iterations": 3, "train.warmup": 0})
-    model, features = build(config, config.group_count)
+    model, features = build(config, config.stored_count)
     history = fit(model, features, torch.arange(len(features)), seed=0)
     assert len(history) == 3
 

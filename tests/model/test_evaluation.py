@@ -8,7 +8,7 @@ import torch
 
 from model.config import ScoreConfig
 from model.errors import DivergedError
-from model.evaluation import anomaly_map, gaussian_kernel, image_scores, predict, smooth
+from model.evaluation import MapMaker, anomaly_map, gaussian_kernel, image_scores, predict, smooth
 from model.student import Student
 from tests.model.tiny_model import RandomFeatures, tiny_config
 
@@ -38,6 +38,21 @@ def test_maps_average_groups_after_resampling_to_the_crop():
     maps = anomaly_map([near, far], (8, 9))
     assert maps.shape == (1, 1, 8, 9)
     assert torch.allclose(maps, torch.full_like(maps, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("crop", "config"),
+    [
+        ((56, 98), ScoreConfig(map_size=64)),
+        ((392, 280), ScoreConfig(map_size=256)),
+        ((64, 64), ScoreConfig(map_size=33, kernel=7, sigma=1.0)),
+    ],
+)
+def test_maps_by_matrices_are_those_by_definition(crop: tuple[int, int], config: ScoreConfig):
+    draw = torch.Generator().manual_seed(0)
+    groups = [torch.rand(3, 4, 7, generator=draw) for _ in range(2)]
+    maps = MapMaker((4, 7), crop, config, torch.device("cpu"))(torch.stack(groups).mean(0))
+    assert torch.allclose(maps, smooth(anomaly_map(groups, crop), config), atol=2e-6)
 
 
 def build() -> tuple[Student, RandomFeatures]:

@@ -6,12 +6,14 @@ import json
 import multiprocessing
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.config import ModelConfig
+from model.data.config import PseudoConfig
 from model.data.samples import Sample
 from model.encoders.build import build_encoder
 from model.errors import DataError, StorageError
@@ -21,7 +23,9 @@ from model.features import (
     StreamedFeatures,
     cache_bytes,
     encoder_id,
+    load_batches,
     load_images,
+    open_copies,
     open_features,
 )
 from model.student import Student
@@ -149,6 +153,35 @@ def test_images_that_change_while_they_are_encoded_leave_no_features(parts, tmp_
     assert len(list(cache.rglob("*.json"))) == len(list(cache.rglob("*.bin"))) - 1 == 1
 
 
+def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path: Path):
+    dataset = dataset_of(parts["b"], tmp_path)
+    ordered = sorted(parts["b"], key=dataset.content.__getitem__)
+    told: list[str] = []
+
+    def opened_copies(**values: object) -> Features:
+        pseudo = PseudoConfig(kind="horizontal", copies=2, **values)
+        drawn = replace(dataset, config=replace(dataset.config, pseudo=pseudo))
+        return open_copies(
+            tiny_config(),
+            drawn,
+            ["b"],
+            cache_dir=tmp_path / "cache",
+            device=CPU,
+            progress=lambda *_: told.append("encoded"),
+        )
+
+    features = opened_copies()
+    assert [(c.sample, c.number) for c in features.samples] == [(s, n) for s in ordered for n in (0, 1)]
+    config = tiny_config()
+    layers = build_encoder(config.encoder, config.image.crop)(load_images(features.samples, config.image))
+    expected = torch.stack([(layers[0] + layers[1]) / 2, (layers[2] + layers[3]) / 2], dim=1)
+    assert torch.allclose(features[torch.arange(6)], expected, atol=1e-5)
+    opened_copies(share=1.0)
+    assert told == ["encoded"]
+    opened_copies(strength=0.5)
+    assert told == ["encoded"] * 2
+
+
 def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):
     cache = tmp_path / "cache"
     opened(tiny_config(), parts, cache)
@@ -156,6 +189,19 @@ def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):
     largest.with_suffix(".json").write_text(json.dumps({"shape": [1]}))
     _, told = opened(tiny_config(), parts, cache)
     assert {what for *_, what in told} == {"encoding a"}
+
+
+def test_images_come_in_order_and_a_broken_one_is_named_in_its_turn(parts):
+    image = tiny_config().image
+    batches = [parts["a"][start : start + 5] for start in range(0, 18, 5)]
+    loaded = list(load_batches(batches, image))
+    assert [len(images) for images in loaded] == [5, 5, 5, 3]
+    assert torch.equal(torch.cat(loaded), load_images(parts["a"], image))
+    parts["a"][7].image_path.write_bytes(b"broken")
+    reading = load_batches(batches, image)
+    assert torch.equal(next(reading), loaded[0])
+    with pytest.raises(DataError, match=parts["a"][7].image_path.name):
+        next(reading)
 
 
 def test_nothing_written_to_features_reaches_the_file(parts, tmp_path: Path):
@@ -196,4 +242,4 @@ def test_two_processes_share_the_work(parts, tmp_path: Path):
     batches = sum(queue.get(timeout=120) for _ in workers)
     for worker in workers:
         worker.join()
-    assert batches == 3  # ceil(18 / 16) + ceil(3 / 16): each batch was encoded once, by either
+    assert batches == 6  # ceil(18 / 4) + ceil(3 / 4): each batch was encoded once, by either

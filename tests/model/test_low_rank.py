@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
 from model.config import BottleneckConfig
 from model.low_rank import LowRankBottleneck
+from model.noise import Noise
 
 
 def build(**values: object) -> LowRankBottleneck:
@@ -39,11 +42,15 @@ def test_noise_follows_each_layer_and_the_input_has_none():
     bottleneck.rate = 0.5
     seen: list[int] = []
 
-    def noise(x: torch.Tensor, rate: float, _generator: torch.Generator | None) -> torch.Tensor:
-        seen.append(x.shape[-1])
-        return x * rate
+    def draw(shapes: Sequence[torch.Size], rate: float, *_: object) -> Noise:
+        def noise(x: torch.Tensor) -> torch.Tensor:
+            assert x.shape == shapes[len(seen)]
+            seen.append(x.shape[-1])
+            return x * rate
 
-    bottleneck.noise = noise
+        return noise
+
+    bottleneck.noise = draw
     bottleneck(torch.randn(2, 5, 12))
     assert seen == [3, 48, 12]
 

@@ -71,6 +71,27 @@ def test_learning_rate_warms_up_to_the_peak_and_ends_at_the_final_value():
     assert learning_rate(0, TrainConfig(iterations=10, warmup=0)) == pytest.approx(2e-3)
 
 
+@pytest.mark.parametrize("bundle", [5, 16, 1000])
+def test_how_tensors_are_bundled_changes_nothing_but_rounding(bundle: int, monkeypatch: pytest.MonkeyPatch):
+    """Bundles that cut through tensors, hold several of them, or all; the RMS stays that of a tensor."""
+    shapes = [(4, 3), (7,), (1,), (5, 5)]
+    scales = [1e-3, 1.0, 10.0, 1.0]
+
+    def trained() -> list[torch.Tensor]:
+        params = [torch.ones(shape, requires_grad=True) for shape in shapes]
+        optimiser = StableAdamW(params, update_clip=0.5, **SETTINGS)
+        draw = torch.Generator().manual_seed(0)
+        for step in range(4):
+            for p, scale in zip(params, scales, strict=True):
+                p.grad = scale * 10**step * torch.randn(p.shape, generator=draw)
+            optimiser.step()
+        return [p.detach() for p in params]
+
+    whole = trained()
+    monkeypatch.setattr("model.optim.BUNDLE", bundle)
+    assert all(torch.allclose(a, b, rtol=1e-5) for a, b in zip(trained(), whole, strict=True))
+
+
 def test_without_amsgrad_a_large_gradient_is_forgotten():
     def steps(amsgrad: bool) -> list[float]:
         p = torch.nn.Parameter(torch.zeros(1))

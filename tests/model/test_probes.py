@@ -18,7 +18,7 @@ GRID = (8, 8)
 
 
 class Toy:
-    """Rebuilds maps [B, C, H, W] by a function; cut tokens are those that are zero."""
+    """Rebuilds maps [B, C, H, W] by a function; cut tokens are zero where the image's mean token is."""
 
     def __init__(self, rule: Callable[[Tensor], Tensor], prefix: int = 0) -> None:
         self.grid, self.prefix, self.rule = GRID, prefix, rule
@@ -34,9 +34,11 @@ class Toy:
 
 
 def constant_rows(count: int = 6, prefix: int = 0) -> Tensor:
-    """[count, 1, P + 64, 16]: all tokens of a row are alike, different rows are not."""
+    """[count, 1, P + 64, 16]: all tokens of a row are alike, different rows are not; their mean is 0."""
     draw = torch.Generator().manual_seed(0)
-    rows = torch.randn(count, 1, 8, 1, 16, generator=draw).expand(-1, -1, -1, 8, -1)
+    # Whole numbers and their negatives, so that the mean is 0 to the bit.
+    four = torch.randint(-9, 10, (count, 1, 4, 1, 16), generator=draw).float()
+    rows = torch.stack([four, -four], dim=3).flatten(2, 3).expand(-1, -1, -1, 8, -1)
     before = torch.randn(count, 1, prefix, 16, generator=draw)
     return torch.cat([before, rows.flatten(2, 3)], dim=2)
 
@@ -147,6 +149,27 @@ def test_prefix_tokens_are_never_cut():
 
     found = completion(Watching(from_the_row, prefix=2), [(groups, None)])
     assert found["vertical"].value == pytest.approx(1, abs=1e-6)
+
+
+def test_cut_tokens_become_the_mean_token_of_their_image():
+    draw = torch.Generator().manual_seed(2)
+    groups = 3 + torch.randn(2, 1, 64, 16, generator=draw)
+    seen: list[Tensor] = []
+
+    def watching(maps: Tensor) -> Tensor:
+        seen.append(maps)
+        return maps
+
+    completion(Toy(watching), [(groups, None)], ProbeConfig(repeats=1))
+    given = Toy(nothing).maps(groups[:, 0])
+    mean = given.mean((2, 3), keepdim=True).expand_as(given)
+    full, blank, *cuts = seen
+    assert torch.equal(full, given)
+    assert torch.allclose(blank, mean)
+    for cut, direction in zip(cuts, ("horizontal", "vertical"), strict=True):
+        masks = [probe_masks(ProbeConfig(repeats=1), direction, i, GRID) for i in range(2)]
+        mask = torch.stack(masks).expand_as(given)  # the repeat's place broadcasts over channels
+        assert torch.allclose(cut, torch.where(mask, mean, given))
 
 
 class Real(Toy):

@@ -15,7 +15,7 @@ from tests.model.tiny_model import RandomFeatures, tiny_config
 
 def student(**values) -> tuple[Student, RandomFeatures]:
     config = tiny_config({path.replace("__", "."): value for path, value in values.items()})
-    features = RandomFeatures(groups=config.group_count)
+    features = RandomFeatures(groups=config.stored_count)
     built = Student(features.shape, config)
     built.initialise(0)
     return built.eval(), features
@@ -64,6 +64,15 @@ def test_sparse_compares_the_last_layer_of_each_of_two_groups():
     config = tiny_config({"groups": "sparse"})
     assert config.splits(8) == [[3], [7]]
     assert tiny_config({"groups": "three"}).splits(8) == [[0, 1, 2], [3, 4, 5], [6, 7]]
+
+
+def test_sparse_rebuilds_two_layers_and_reads_all() -> None:
+    model, features = student(groups="sparse")
+    groups = features[torch.arange(2)]
+    targets, x = model.targets_and_input(groups)
+    assert len(targets) == 2
+    assert torch.equal(torch.stack([t.flatten(2).mT for t in targets], 1), groups[:, :2, model.prefix :])
+    assert torch.equal(x, model.bottleneck(groups[:, 2]))
 
 
 def test_the_low_rank_layer_learns_at_its_own_rate():

@@ -23,3 +23,12 @@ def test_groups_are_means_of_layers() -> None:
     layers = teacher.encoder(images)
     torch.testing.assert_close(teacher(images)[:, 0], torch.stack(layers).mean(0))
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_sparse_groups_are_single_layers_and_the_mean_of_all_comes_with_them() -> None:
+    config = tiny_config({"groups": "sparse"})
+    teacher = build_teacher(config)
+    images = torch.randn(2, 3, *config.image.crop, generator=torch.Generator().manual_seed(0))
+    layers = teacher.encoder(images)
+    found = teacher(images)
+    torch.testing.assert_close(found, torch.stack([layers[1], layers[3], torch.stack(layers).mean(0)], 1))

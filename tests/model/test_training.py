@@ -250,6 +250,48 @@ def test_half_precision_trains_close_to_single():
     assert [s.loss for s in half] != [s.loss for s in single]
 
 
+def test_auto_is_half_precision_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch):
+    losses = {}
+    for native in (True, False):
+        monkeypatch.setattr("model.device._has_bfloat16", lambda native=native: native)
+        _, history = train(tiny_config({"train.precision": "auto"}))
+        losses[native] = [s.loss for s in history]
+    for native, precision in ((True, "bfloat16"), (False, "float32")):
+        _, history = train(tiny_config({"train.precision": precision}))
+        assert [s.loss for s in history] == losses[native]
+
+
+PLATEAU = {
+    "train.iterations": 200,
+    "train.until": "plateau",
+    "train.plateau_window": 20,
+    "train.plateau_gain": 0.05,
+}
+
+
+def test_a_run_ends_where_its_loss_has_levelled_off():
+    """A plateau is found at a window's end, the steps before are those of a run that goes on, and a run
+    that is asked for almost no gain goes on."""
+    _, history = train(tiny_config(PLATEAU))
+    assert 40 <= len(history) < 200
+    assert len(history) % 20 == 0
+    losses = [s.loss for s in history]
+    assert sum(losses[-20:]) > 0.95 * sum(losses[-40:-20])
+    _, whole = train(tiny_config({"train.iterations": 200}))
+    assert history == whole[: len(history)]
+    _, longer = train(tiny_config({**PLATEAU, "train.plateau_gain": 0.0}))
+    assert len(longer) > len(history)
+
+
+def test_an_interrupted_run_finds_the_same_plateau(tmp_path: Path):
+    config = tiny_config(PLATEAU)
+    with pytest.raises(InterruptedRun):
+        train(config, checkpoint=tmp_path / "checkpoint.pt", should_stop=lambda: True)
+    _, resumed = train(config, checkpoint=tmp_path / "checkpoint.pt")
+    _, whole = train(config)
+    assert resumed == whole
+
+
 def test_what_is_not_finite_comes_with_what_to_try():
     assert cure(tiny_config()) == "try decoder.attention_eps: 1e-6, then train.lr: 0.001"
     guarded = {"decoder.attention_eps": 1e-6, "train.precision": "bfloat16", "train.lr": 1e-3}

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.training_curves import CurvePanel, training_curves
-from ablate.report.figures.style import Drawing, Look, left_out, legend_columns, looks, new_figure, shown
+from ablate.report.figures.lettering import names
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
+from ablate.report.figures.style import (
+    Drawing,
+    Look,
+    left_out,
+    legend_columns,
+    looks,
+    n_text,
+    new_figure,
+    shown,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,16 +39,23 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             "training",
             "Training",
-            "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest run."
+            "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest "
+            f"run; {n_text([c.runs for p in panels for c in p.curves], 'run')} of a variant."
             f"{left_out(judgement)}",
-            draw_curves(panels, looks(variants, results.baseline)),
+            draw_curves(panels, looks(variants, results.baseline), paper_of(results.venue), names(results)),
         )
 
 
-def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figure:
+def draw_curves(
+    panels: Sequence[CurvePanel],
+    look: Mapping[str, Look],
+    paper: Paper = PLAIN,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
     """The loss and every knob that moves, over training; bands reach over all runs of a variant."""
     heights = [1.9, *([0.85] * (len(panels) - 1))]
-    figure = new_figure(5.4, 0.5 + sum(heights))
+    width = paper.width(5.4)
+    figure = new_figure(width, 0.5 + sum(heights))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     drawn: dict[str, Any] = {}
     for ax, panel in zip(grid.flat, panels, strict=True):
@@ -46,10 +65,10 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figur
             every = max(1, len(curve.mean) // 7)
             start = (i * every // max(len(curves), 1)) % every
             # Thinner towards the top, so that lines which coincide all stay visible.
-            width = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
+            thickness = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
             (line,) = ax.plot(
                 curve.iteration, curve.mean, color=at.colour, ls=at.line, marker=at.marker, ms=3.2,
-                markevery=(start, every), lw=width, label=curve.variant,
+                markevery=(start, every), lw=thickness, label=labels.get(curve.variant, curve.variant),
             )  # fmt: skip
             drawn.setdefault(curve.variant, line)
             if curve.runs > 1:
@@ -63,7 +82,7 @@ def draw_curves(panels: Sequence[CurvePanel], look: Mapping[str, Look]) -> Figur
     grid.flat[-1].set_xlabel("iteration")
     grid.flat[-1].margins(x=0.01)
     figure.align_ylabels()
-    ncols = legend_columns(figure, list(drawn), 5.4)
+    ncols = legend_columns(figure, [labels.get(v, v) for v in drawn], width)
     handles = list(drawn.values())
     figure.legend(
         handles=handles, loc="outside upper left", ncols=ncols, columnspacing=1.2, handlelength=2.6

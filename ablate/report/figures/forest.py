@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ablate.evidence.differences import Difference
 from ablate.evidence.judgement import Judgement
+from ablate.report.figures.lettering import names
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     BLUE,
     GREY,
-    PAGE,
     VERMILION,
     Drawing,
     left_out,
@@ -20,7 +22,7 @@ from ablate.report.figures.style import (
     shown,
     wrapped,
 )
-from ablate.report.words import fixed, interval_text, metric_label, plural, verdict_text
+from ablate.report.words import fixed, interval_text, metric_label, plural, variant_label, verdict_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,18 +41,25 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         missing = left_out(judgement, MOST) if len(results.variants) > MOST else ""
         yield Drawing(
             "forest",
-            f"Differences to {results.baseline}",
+            f"Differences to {variant_label(results, results.baseline)}",
             f"Paired by seed, averaged over categories; {results.coverage} t-interval; ticks: seeds. "
             f"Filled: differs after Holm over {plural(primary.family, 'comparison')}. "
             f"An arrow: the interval goes on.{missing}",
-            draw_forest(data),
+            draw_forest(data, paper_of(results.venue), names(results)),
         )
 
 
-def draw_forest(data: Sequence[Difference]) -> Figure:
-    """Paired differences to the baseline with intervals and every seed; filled: differs after Holm."""
-    longest = max(len(d.variant) for d in data)
-    width = PAGE if longest > 14 or len(data) > 4 else 5.4
+def draw_forest(
+    data: Sequence[Difference],
+    paper: Paper = PLAIN,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Figure:
+    """Paired differences to the baseline with intervals and every seed; filled: differs after Holm.
+
+    ``labels``: variant -> its name in figures.
+    """
+    longest = max(len(labels.get(d.variant, d.variant)) for d in data)
+    width = paper.width(paper.page if longest > 14 or len(data) > 4 else 5.4)
     figure = new_figure(width, 0.95 + 0.30 * len(data))
     ax = figure.subplots()
     every = [v for d in data for v in d.per_seed]
@@ -75,12 +84,15 @@ def draw_forest(data: Sequence[Difference]) -> Figure:
         ax.plot([e.mean], [i], "D" if real else "o", color=colour, mfc=colour if real else "white", ms=5)
         _beside(ax, i, (fixed(e.mean, signed=True), interval_text(e), str(d.n), verdict_text(d.verdict)))
     _beside(ax, -0.85, ("Δ", "interval" if any(d.n > 1 for d in data) else "", "n", ""), color=GREY)
-    ax.set_yticks(range(len(data)), [wrapped(d.variant, 34) for d in data])
+    ax.set_yticks(
+        range(len(data)), [wrapped(labels.get(d.variant, d.variant), round(5 * width)) for d in data]
+    )
     ax.set_ylim(len(data) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x")
-    ax.set_xlabel(f"Δ {metric_label(data[0].metric)} to {data[0].baseline} (points)      better →")
+    baseline = labels.get(data[0].baseline, data[0].baseline)
+    ax.set_xlabel(f"Δ {metric_label(data[0].metric)} to {baseline} (points)      better →")
     return figure
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.gallery import Gallery, galleries
 from ablate.evidence.judgement import Judgement
-from ablate.report.figures.style import PAGE, Drawing, wrapped
-from ablate.report.words import plural
+from ablate.report.figures.lettering import names, place_names
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
+from ablate.report.figures.style import Drawing, wrapped
+from ablate.report.words import plural, variant_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,27 +29,30 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
     results = judgement.results
     made = galleries(results)
     for i, data in enumerate(made, start=1):
-        rule = _RULE.format(variant=data.chosen_by, seed=data.seed)
+        rule = _RULE.format(variant=variant_label(results, data.chosen_by), seed=data.seed)
         left = len(results.variants) - len(results.same_as) - len(data.variants)
         more = f" {plural(left, 'further variant')} not shown." if left else ""
         yield Drawing(
             "gallery" if len(made) == 1 else f"gallery_{i}",
             "Gallery" if len(made) == 1 else f"Gallery {i} of {len(made)}",
             f"{rule} One colour scale for all maps; number: image score; outline: ground truth.{more}",
-            draw_gallery(data),
+            draw_gallery(data, paper_of(results.venue), {**place_names(results), **names(results)}),
             dpi=150,
         )
 
 
-def draw_gallery(data: Gallery) -> Figure:
+def draw_gallery(
+    data: Gallery, paper: Paper = PLAIN, labels: Mapping[str, str] = MappingProxyType({})
+) -> Figure:
     """Image, mask and one map per variant, all maps on one colour scale; the mask's outline on top."""
     from matplotlib import patheffects
     from matplotlib.figure import Figure
 
     n_columns, n_rows = 2 + len(data.variants), len(data.rows)
     label = 1.05
-    cell = min(1.0, (PAGE - label - 0.5) / n_columns)
-    titles = [wrapped(t, max(7, int(cell / 0.062))) for t in ("image", "ground truth", *data.variants)]
+    cell = min(1.0, (paper.page - label - 0.5) / n_columns)
+    heads = ("image", "ground truth", *(labels.get(v, v) for v in data.variants))
+    titles = [wrapped(t, max(7, int(cell / 0.062))) for t in heads]
     head = 0.13 * max(t.count("\n") + 1 for t in titles) + 0.08
     width, height = label + n_columns * cell + 0.5, head + n_rows * cell + 0.05
     figure = Figure(figsize=(width, height))
@@ -72,7 +78,11 @@ def draw_gallery(data: Gallery) -> Figure:
                 ha="left", va="top", size=5.5, color="white", path_effects=outline,
             )  # fmt: skip
         kind = row.defect_type if row.label else "normal"
-        names = [*wrapped(row.category, 18).split("\n")[:2], *wrapped(kind, 18).split("\n")[:2], row.rule]
+        names = [
+            *wrapped(labels.get(row.category, row.category), 18).split("\n")[:2],
+            *wrapped(kind, 18).split("\n")[:2],
+            row.rule,
+        ]
         grid[i, 0].set_ylabel(
             "\n".join(names), rotation=0, ha="right", va="center", size=6.3, labelpad=5, linespacing=1.25
         )

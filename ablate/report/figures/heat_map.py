@@ -10,9 +10,12 @@ import numpy as np
 
 from ablate.evidence.figure_data import HeatMap, heat_maps
 from ablate.evidence.judgement import Judgement
+from ablate.evidence.results import Results
 from ablate.evidence.stats import Estimate
-from ablate.report.figures.style import COLUMN, GREY, PAGE, Drawing, new_figure, slug
-from ablate.report.words import DASH, fixed, interval_text, level_text, metric_label
+from ablate.report.figures.lettering import level_name
+from ablate.report.figures.paper import PLAIN, Paper, paper_of
+from ablate.report.figures.style import GREY, Drawing, n_text, new_figure, slug
+from ablate.report.words import DASH, fixed, interval_text, metric_label, variant_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,14 +23,17 @@ if TYPE_CHECKING:
 
 def drawings(judgement: Judgement) -> Iterator[Drawing]:
     """One map per named variant where exactly two factors are crossed."""
+    results = judgement.results
     for data in heat_maps(judgement):
+        title = variant_label(results, data.title)
         yield Drawing(
             "_".join(["heatmap", *([slug(data.title)] if data.title else [])]),
-            f"{data.row_factor} × {data.column_factor}" + (f" ({data.title})" if data.title else ""),
-            f"Paired difference to {data.baseline} in {metric_label(data.metric)}, points, with "
-            f"{judgement.results.coverage} t-interval. Pale: the interval is wide for the difference. "
-            "Framed: differs after Holm over all variants.",
-            draw_heat_map(data),
+            f"{data.row_factor} × {data.column_factor}" + (f" ({title})" if title else ""),
+            f"Paired difference to {variant_label(results, data.baseline)} in {metric_label(data.metric)}, "
+            f"points, with {results.coverage} t-interval, "
+            f"{n_text([d.n for d in data.differences.values() if d.n])}. "
+            "Pale: the interval is wide for the difference. Framed: differs after Holm over all variants.",
+            draw_heat_map(data, paper_of(results.venue), results),
         )
 
 
@@ -39,12 +45,12 @@ def _certainty(estimate: Estimate) -> float:
     return float(np.clip(abs(estimate.mean) / half, 0.25, 1.0))
 
 
-def draw_heat_map(data: HeatMap) -> Figure:
+def draw_heat_map(data: HeatMap, paper: Paper = PLAIN, results: Results | None = None) -> Figure:
     """Differences over two crossed factors, diverging and centred at zero."""
     from matplotlib.patches import Rectangle
 
     n_rows, n_columns = len(data.rows), len(data.columns)
-    width = min(PAGE, max(COLUMN, 1.3 + 0.78 * n_columns))
+    width = paper.width(max(paper.column, 1.3 + 0.78 * n_columns))
     figure = new_figure(width, 0.75 + 0.42 * n_rows)
     ax = figure.subplots()
     values = np.full((n_rows, n_columns), np.nan)
@@ -77,8 +83,8 @@ def draw_heat_map(data: HeatMap) -> Figure:
             )
             if real:
                 ax.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, ec="black", lw=0.9))
-    ax.set_xticks(range(n_columns), [level_text(x) for x in data.columns])
-    ax.set_yticks(range(n_rows), [level_text(x) for x in data.rows])
+    ax.set_xticks(range(n_columns), [level_name(results, data.column_factor, x) for x in data.columns])
+    ax.set_yticks(range(n_rows), [level_name(results, data.row_factor, x) for x in data.rows])
     ax.set_xlabel(data.column_factor)
     ax.set_ylabel(data.row_factor)
     ax.tick_params(length=0)

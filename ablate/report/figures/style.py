@@ -1,9 +1,9 @@
 """How every figure of a study looks, and what they share.
 
 Figures are made without pyplot, so there is no global state and no display; matplotlib is imported only
-when something is drawn. Widths fit a two-column venue (3.4 and 6.9 inches), text is 7 to 8 points at that
-width, and heights grow with the content, so that labels never meet. Colours are Okabe and Ito's; markers
-and line styles say the same once more.
+when something is drawn. Widths and fonts are those of :mod:`~ablate.report.figures.paper`, text is 7 to 8
+points at that width, and heights grow with the content, so that labels never meet. Colours are Okabe and
+Ito's; markers and line styles say the same once more.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
-from ablate.report.words import plural
+from ablate.report.figures.paper import PLAIN
+from ablate.report.words import count_text, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMN, PAGE = 3.4, 6.9
-"""Widths of a column and of a page, inches."""
 MAX_VARIANTS = 8
 """Variants drawn beside the baseline where each has a colour; beyond, colours stop being a code."""
 GREY = "#595959"
@@ -30,6 +29,14 @@ BLUE, VERMILION = "#0072B2", "#D55E00"
 COLOURS = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#000000")
 MARKERS = ("s", "^", "D", "v", "P", "X", "*", "p")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
+_MATH = r"\\\$|\$[^$]+\$|\$(?![^$]+\$)"
+"""An escaped dollar sign, mathematics, or a lone dollar sign."""
+_BREAKS = (
+    re.compile(rf"(?:{_MATH}|[^,; $])*[,; ]+|(?:{_MATH}|[^,; $])+"),
+    re.compile(rf"(?:{_MATH}|[^=$])*=|(?:{_MATH}|[^=$])+"),
+    re.compile(rf"(?:{_MATH}|[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|[^-_./:$])+[-_./:]*|[-_./:]+"),
+)
+"""Where names may be broken, the best place first."""
 STYLE: Any = {
     "font.size": 7.5,
     "axes.titlesize": 8,
@@ -51,7 +58,6 @@ STYLE: Any = {
     "lines.markersize": 4.5,
     "pdf.fonttype": 42,
     "figure.dpi": 100,
-    "font.family": "DejaVu Sans",
 }
 
 
@@ -77,11 +83,11 @@ class Drawing:
     """Of the PNG; the PDF keeps lines as lines and maps as they are."""
 
 
-def style() -> AbstractContextManager[None]:
-    """The style, while drawing and saving."""
+def style(families: Sequence[str] = PLAIN.families) -> AbstractContextManager[None]:
+    """The style, while drawing and saving; a glyph is taken from the first of ``families`` that has it."""
     import matplotlib
 
-    return matplotlib.rc_context(STYLE)
+    return matplotlib.rc_context({**STYLE, "font.family": list(families)})
 
 
 def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
@@ -93,13 +99,22 @@ def looks(variants: Sequence[str], baseline: str) -> dict[str, Look]:
 
 
 def wrapped(name: str, characters: int) -> str:
-    """A long name on several lines, broken behind punctuation."""
+    """A long name on several lines: broken behind commas and spaces where that suffices, else behind other
+    punctuation; never inside a number or mathematics."""
     lines = [""]
-    for part in re.findall(r"(?:\d+\.\d+|[^-_,=. ])+[-_,=. ]*|[-_,=. ]+", name):
+    for part in _parts(name, characters, _BREAKS):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > characters:
             lines.append("")
         lines[-1] += part
     return "\n".join(line.strip() for line in lines)
+
+
+def _parts(text: str, characters: int, breaks: Sequence[re.Pattern[str]]) -> list[str]:
+    """Pieces of ``text``, each as short as ``characters`` where the patterns allow that."""
+    if len(text.rstrip()) <= characters or not breaks:
+        return [text]
+    found = breaks[0].findall(text)
+    return [piece for part in found for piece in _parts(part, characters, breaks[1:])]
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -137,10 +152,16 @@ def left_out(judgement: Judgement, most: int = MAX_VARIANTS) -> str:
     return f" Not drawn: {plural(rest, 'further variant')}, less informative by claims, p and size."
 
 
-def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
-    """Limits that show all seeds, and of the intervals as much as does not dwarf them.
+def n_text(counts: Sequence[int], word: str = "seed") -> str:
+    """``n = 5 seeds``, ``n = 3–5 seeds``: what every figure says of its estimates."""
+    return f"n = {count_text(counts)} {word}{'' if max(counts, default=0) == 1 else 's'}"
 
-    At two seeds an interval is some twenty times as long as the seeds are apart.
+
+def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
+    """Limits that show all seeds, and all of the intervals unless they dwarf them.
+
+    At two seeds an interval is some twenty times as long as the seeds are apart: it is then cut at one and
+    a half times the seeds' range. Not where that would save less than half of the axis.
     """
     known = [p for p in points if math.isfinite(p)]
     if not known:
@@ -148,8 +169,9 @@ def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: S
     low, high = min(known), max(known)
     span = max(high - low, 0.2)
     ends = [x for e in estimates for x in (e.low, e.high) if math.isfinite(x)]
-    low = max(min([low, *ends]), low - 1.5 * span)
-    high = min(max([high, *ends]), high + 1.5 * span)
+    whole = min([low, *ends]), max([high, *ends])
+    cut = max(whole[0], low - 1.5 * span), min(whole[1], high + 1.5 * span)
+    low, high = whole if whole[1] - whole[0] <= 2 * (cut[1] - cut[0]) else cut
     pad = 0.06 * (high - low or 1)
     setter(low - pad, high + pad)
 
@@ -163,5 +185,5 @@ def legend_columns(figure: Figure, labels: Sequence[str], width: float) -> int:
 
 
 def slug(text: str) -> str:
-    """Part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    """Part of a file name: letters and digits of any script. Different texts may give the same."""
+    return re.sub(r"[\W_]+", "_", text).strip("_")

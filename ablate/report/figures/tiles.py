@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ablate.evidence.gallery import Kept
+from ablate.evidence.results import Results
+from ablate.report.words import variant_label
 
 SIDE = 160
 """Largest side of a picture, pixels: maps are smooth, and hundreds must fit a page."""
 
 
-def gallery_tiles(kept: Kept) -> dict[str, Any]:
+def gallery_tiles(kept: Kept, results: Results | None = None) -> dict[str, Any]:
     """What the page's script shows: variants, and per image its facts and pictures (data URIs)."""
     from matplotlib import colormaps
 
@@ -43,7 +45,7 @@ def gallery_tiles(kept: Kept) -> dict[str, Any]:
                 "maps": maps,
             }
         )
-    return {"variants": list(kept.variants), "images": images}
+    return {"variants": [variant_label(results, v) for v in kept.variants], "images": images}
 
 
 def _outlined(picture: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

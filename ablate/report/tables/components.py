@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ablate.evidence.results import Results
-from ablate.report.rendering import Cell
+from ablate.report.table import Cell
 from ablate.report.words import CHECK, setting_text
 
 MAX_COMPONENTS = 6

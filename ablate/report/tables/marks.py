@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablate.evidence.judgement import Comparison
-from ablate.evidence.stats import Estimate
-from ablate.report.words import plural
+from ablate.evidence.quoted import QuotedRow
+from ablate.evidence.stats import POINTS, Estimate
+from ablate.report.numbers import Digits
+from ablate.report.table import Cell
+from ablate.report.words import DASH, plural
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,19 @@ def missing_note(comparison: Comparison, variant: str) -> str:
     if len(by_seed.values) < len(results.seeds):
         notes.append(f"{len(by_seed.values)} of {plural(len(results.seeds), 'seed')}")
     return ", ".join(notes)
+
+
+def quoted_cell(row: QuotedRow, metric: str, category: str | None, digits: Digits, mark: str) -> Cell:
+    """An entry from elsewhere, with the note that says so; a dash where nothing is quoted."""
+    e = row.estimate(metric, category).scaled(POINTS)
+    return Cell(digits.text(e.mean), digits.spread(e.sd), mark=mark) if e.n else Cell(DASH)
+
+
+def raw_quoted(row: QuotedRow, metric: str, category: str | None) -> dict[str, Any]:
+    """The same as the CSV has it."""
+    e = row.estimate(metric, category).scaled(POINTS)
+    at = {"variant": row.variant, "metric": metric, "category": category or "mean"}
+    return {**at, **raw_estimate(e), "quoted_from": row.source}
 
 
 def raw_estimate(e: Estimate) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from model.data.readers.mvtec_ad2 import read_mvtec_ad2
 from model.data.readers.reader import Reader
 from model.data.readers.realiad import read_realiad
 from model.data.readers.stripes import locate_stripes, read_stripes
+from model.data.readers.visa import read_visa
+from model.errors import ConfigError
 
 READERS: dict[str, Reader] = {
     reader.name: reader
@@ -19,11 +21,11 @@ READERS: dict[str, Reader] = {
             "built in: three drawn surfaces with blobs and scratches, streaks, faint broken rows",
             "no root; drawn into the cache folder on demand",
             read_stripes,
-            locate_stripes,
+            locate=locate_stripes,
         ),
         Reader(
             "mvtec",
-            "MVTec AD, VisA (1-class), MPDD and own data in the same layout",
+            "MVTec AD, VisA converted to it, MPDD and own data in the same layout",
             "<category>/train/good, test/<type>, ground_truth/<type>/<stem>_mask.png",
             read_mvtec,
         ),
@@ -32,12 +34,14 @@ READERS: dict[str, Reader] = {
             "MVTec AD 2, public test set",
             "<category>/train/good, test_public/{good,bad}, test_public/ground_truth/bad/<stem>_mask.png",
             read_mvtec_ad2,
+            frozenset({"validation", "test_private", "test_private_mixed"}),
         ),
         Reader(
             "loco",
             "MVTec LOCO AD; the union of an image's masks counts",
             "<category>/train/good, test/<type>, ground_truth/<type>/<stem>/*.png",
             read_loco,
+            frozenset({"validation"}),
         ),
         Reader(
             "btad",
@@ -46,10 +50,17 @@ READERS: dict[str, Reader] = {
             read_mvtec,
         ),
         Reader(
+            "visa",
+            "VisA as downloaded, with its published one-class split",
+            "split_csv/1cls.csv, <category>/Data/Images/{Normal,Anomaly}, Data/Masks/Anomaly",
+            read_visa,
+        ),
+        Reader(
             "realiad",
             "Real-IAD with its published split, all views or one",
             "realiad_jsons[_sv]/<category>.json, realiad_{1024,512,256}/<category>/...",
             read_realiad,
+            frozenset({"realiad_1024", "realiad_512", "realiad_256"}),
         ),
         Reader(
             "magnetic_tile",
@@ -67,4 +78,17 @@ READERS: dict[str, Reader] = {
 }
 """Layout name -> its reader; the names are those ``data.dataset`` accepts."""
 
-__all__ = ["READERS", "Reader"]
+
+def register_reader(reader: Reader) -> None:
+    """Make ``data.dataset: <its name>`` mean ``reader``, in this process.
+
+    Raises ConfigError if the name is taken.
+    """
+    if READERS.get(reader.name) is reader:
+        return
+    if reader.name in READERS:
+        raise ConfigError(f"a dataset layout named '{reader.name}' is registered already")
+    READERS[reader.name] = reader
+
+
+__all__ = ["READERS", "Reader", "register_reader"]

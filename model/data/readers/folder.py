@@ -57,6 +57,11 @@ def _read_category(base: Path, category: str, config: DataConfig, root: Path) ->
     return samples + (_anomalous(abnormal, base / "masks", category) if abnormal else [])
 
 
+def has_normal(folder: Path) -> bool:
+    """Whether normal images have a folder of their own in a folder."""
+    return any(name.lower() in _NORMAL for name in folders_in(folder))
+
+
 def read_folder(root: Path, config: DataConfig) -> list[Sample]:
     """Every wanted category of a plain folder."""
     if _child(root, _NORMAL):

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from model.data.config import DataConfig
-from model.data.files import choose, folders_in, images_in, mask_of
+from model.data.files import choose, folders_in, images_in, masks_of
 from model.data.samples import GOOD, Sample
 from model.data.splits import hold_out
 from model.errors import DataError
@@ -57,16 +57,17 @@ def read_magnetic_tile(root: Path, config: DataConfig) -> list[Sample]:
     normal: list[Sample] = []
     defects: list[Sample] = []
     for name in folders:
-        masks = {path.stem: path for path in files[name] if _is_mask(path)}
-        for image in files[name]:
-            if _is_mask(image):
-                continue
-            if name == _NORMAL:
-                normal.append(Sample(image, None, 0, CATEGORY, "test", GOOD, tiles[image]))
-            else:
-                mask = mask_of(image, masks, image.parent)
-                defect_type = name.removeprefix("MT_").lower()
-                defects.append(Sample(image, mask, 1, CATEGORY, "test", defect_type, tiles[image]))
+        images = [path for path in files[name] if not _is_mask(path)]
+        if name == _NORMAL:
+            normal = [Sample(image, None, 0, CATEGORY, "test", GOOD, tiles[image]) for image in images]
+            continue
+        beside = {path.stem: path for path in files[name] if _is_mask(path)}
+        masks = masks_of(images, beside, root / name / "Imgs")
+        defect_type = name.removeprefix("MT_").lower()
+        defects += [
+            Sample(image, mask, 1, CATEGORY, "test", defect_type, tiles[image])
+            for image, mask in zip(images, masks, strict=True)
+        ]
     defective = {sample.group for sample in defects}
     clean = [sample for sample in normal if sample.group not in defective]
     mixed = [sample for sample in normal if sample.group in defective]

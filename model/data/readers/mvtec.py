@@ -14,8 +14,8 @@ from model.data.files import (
     choose,
     folders_in,
     images_in,
-    mask_of,
     masks_by_stem,
+    masks_of,
     require_only_good,
 )
 from model.data.samples import GOOD, Sample
@@ -50,10 +50,10 @@ def tested(test: Path, truth: Path, category: str) -> list[Sample]:
         if name.lower() in GOOD_NAMES:
             samples += [Sample(image, None, 0, category, "test", GOOD) for image in images]
         else:
-            masks = masks_by_stem(truth / name)
+            masks = masks_of(images, masks_by_stem(truth / name), truth / name)
             samples += [
-                Sample(image, mask_of(image, masks, truth / name), 1, category, "test", name)
-                for image in images
+                Sample(image, mask, 1, category, "test", name)
+                for image, mask in zip(images, masks, strict=True)
             ]
     return samples
 

@@ -32,5 +32,7 @@ class Reader:
     read: Callable[[Path, DataConfig], list[Sample]]
     """Samples of the wanted categories below a root, from the structure alone: nothing is decoded.
     Raises :class:`DataError` where the structure is not the layout's."""
+    left_alone: frozenset[str] = frozenset()
+    """Names of folders whose images it passes over on purpose."""
     locate: Callable[[DataConfig, Path], Path] = users_root
     """The dataset's root; for a built-in dataset, drawn into the cache folder first."""

@@ -90,22 +90,20 @@ def _straight(low: float, high: float) -> DefectMaker:
     return make
 
 
-def _broken_rows(rng: Generator, config: StripesConfig) -> Defect:
+def broken_rows(rng: Generator, config: StripesConfig) -> list[Defect]:
     """Domain C: one or two faint streaks within two degrees of level, with gaps."""
-    return merged(
-        [
-            streak(
-                rng,
-                config.size,
-                angle=float(np.deg2rad(rng.uniform(-2, 2))),
-                length=float(rng.uniform(*config.length)) * config.size,
-                thickness=_px(config, rng.uniform(*config.thickness)),
-                amplitude=signed(rng, *config.contrast),
-                gap_ratio=float(rng.uniform(*config.gap_ratio)),
-            )
-            for _ in range(rng.integers(1, 3))
-        ]
-    )
+    return [
+        streak(
+            rng,
+            config.size,
+            angle=float(np.deg2rad(rng.uniform(-2, 2))),
+            length=float(rng.uniform(*config.length)) * config.size,
+            thickness=_px(config, rng.uniform(*config.thickness)),
+            amplitude=signed(rng, *config.contrast),
+            gap_ratio=float(rng.uniform(*config.gap_ratio)),
+        )
+        for _ in range(rng.integers(1, 3))
+    ]
 
 
 DOMAINS: dict[str, Domain] = {
@@ -132,7 +130,7 @@ DOMAINS: dict[str, Domain] = {
             "brushed metal or cloth with faint, broken, horizontal streaks",
             2,
             lambda rng, config: _SURFACES[config.surface](rng, config.size, _unit(rng, config)),
-            {"broken_streak": _broken_rows},
+            {"broken_streak": lambda rng, config: merged(broken_rows(rng, config))},
         ),
     )
 }

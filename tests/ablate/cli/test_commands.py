@@ -26,7 +26,7 @@ from ablate.cli.printing import print_study
 from ablate.study.reading import parse_spec
 from ablate.study.spec import StudySpec
 from model.config import EncoderConfig
-from model.errors import ConfigError, StorageError
+from model.errors import ConfigError
 from tests.ablate.report_inputs import write_study
 from tests.model.data import layouts
 
@@ -137,9 +137,12 @@ def test_plan_says_what_would_run(study: Path, tmp_path: Path) -> None:
 
 
 def test_plan_as_json(study: Path, tmp_path: Path) -> None:
-    done = ablate("plan", study, "--json", "--cache", tmp_path / "cache", cwd=tmp_path)
+    falling = "base.bias.lambda={from: 0.4, to: 0}"
+    done = ablate("plan", study, "--json", "--cache", tmp_path / "cache", "--set", falling, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     content = json.loads(done.stdout)
+    (means,) = content["means"].items()
+    assert means[0].startswith("bias.lambda 0.2") and len(means[1]) == 3
     assert (content["study"], content["runs"], content["duplicates"]) == ("tiny", 4, 2)
     assert [cell["state"] for cell in content["cells"]] == ["new", "new", "duplicate"] * 2
     assert len({cell["key"] for cell in content["cells"]}) == 4
@@ -154,7 +157,7 @@ def test_init_then_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert outcome("show", path) == 0
     shown = capsys.readouterr().out
     assert "q-0.05-cosine" in shown
-    assert "tail.q over training:" in shown
+    assert "tail.q over training, 0.0" in shown
     assert outcome("init", "fresh", "--out", path) == 2
     assert "exists already (--force replaces it)" in capsys.readouterr().err
 
@@ -257,15 +260,18 @@ def test_run_and_resume_speak_json_as_they_go(
     def run_study(plan: Any, *_: Any, view: Any) -> SimpleNamespace:
         specs.append(plan.spec)
         view.say("at work")
-        return SimpleNamespace(exit_code=1, lines=("closing line",), state=SimpleNamespace(finished=0))
+        return SimpleNamespace(
+            exit_code=1, lines=("closing line",), state=SimpleNamespace(finished=0, runs=[1], failed=[])
+        )
 
     monkeypatch.setattr("ablate.running.supervisor.run_study", run_study)
     places = ("--results", tmp_path / "results", "--cache", tmp_path / "cache")
     assert outcome("run", study, "--json", "--set", "seeds=1", "--threads", "2", *places) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["event"], line["text"]) for line in lines] == [
-        ("note", "at work"), ("note", "closing line"),
+    assert [(line["event"], line.get("text")) for line in lines] == [
+        ("note", "at work"), ("note", "closing line"), ("finished", None),
     ]  # fmt: skip
+    assert (lines[-1]["exit_code"], lines[-1]["runs"]) == (1, 1)
     folder = tmp_path / "results" / "tiny"
     folder.mkdir(parents=True)
     (folder / "plan.json").write_text("{}")
@@ -301,18 +307,6 @@ def test_times(text: str | None, seconds: float | None) -> None:
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match="--timeout: cannot read"):
         options.seconds(text)
-
-
-def test_studies_are_found_by_name_folder_or_spec(study: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    (results / "tiny").mkdir(parents=True)
-    (results / "tiny" / "plan.json").write_text("{}")
-    for target in ("tiny", str(results / "tiny"), str(study)):
-        assert options.find_study(target, results) == results / "tiny"
-    with pytest.raises(StorageError, match=r"no study 'tinny' in .* \(did you mean 'tiny'\?\)"):
-        options.find_study("tinny", results)
-    with pytest.raises(StorageError, match=r"known: none yet"):
-        options.find_study("tiny", tmp_path / "elsewhere")
 
 
 def test_the_cache_is_the_users_unless_given(tmp_path: Path) -> None:
@@ -407,6 +401,22 @@ def test_a_strict_check_of_data_ends_with_1_if_anything_is_noted(tmp_path: Path)
     layouts.mask(root / "bottle/ground_truth/crack/lost_mask.png")
     assert outcome(*command, "--strict") == 1
     assert outcome(*command) == 0
+
+
+def test_a_check_of_data_writes_a_page_whatever_it_finds(tmp_path: Path) -> None:
+    root = layouts.mvtec(tmp_path / "data")
+    spec = tmp_path / "own.yaml"
+    spec.write_text(
+        STUDY.split("data:")[0] + f"data: {{dataset: mvtec, root: {root}}}\nvariants: {{a: {{}}}}\n"
+    )
+    page = tmp_path / "page.html"
+    command = ("data", "check", spec, "--cache", tmp_path / "cache", "--html", page)
+    assert outcome(*command) == 0
+    assert "image/jpeg" in page.read_text()
+    assert not (tmp_path / "tiny-data.png").exists()
+    (root / "bottle/test/good/000.png").write_bytes(b"no image")
+    assert outcome(*command) == 2
+    assert "cannot read image" in page.read_text()
 
 
 def test_claims_are_printed_and_strict_about_open_ones(

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ablate.evidence.differences import against_baseline, best_group, difference
-from ablate.evidence.values import of_variant, seed_means
 from tests.ablate.report_inputs import matrix
 
 GONE = float("nan")
@@ -77,7 +76,7 @@ def test_incomplete_seeds_are_dropped_not_averaged_over_what_is_there() -> None:
     assert d.seeds == (0, 2) and d.dropped == (1,)
     assert d.estimate.mean == 0
     # Averaging seed 1 over category a alone would have shown a jump of 20 points.
-    assert float(np.mean(seed_means(of_variant(c, "new")).values)) == pytest.approx(0.7)
+    assert float(np.mean(c.means("new").values)) == pytest.approx(0.7)
 
 
 def test_a_category_that_never_pairs_is_left_out() -> None:
@@ -134,7 +133,7 @@ def test_best_group_shares_what_cannot_be_told_apart() -> None:
     )
     assert best_group(c, ["best", "close", "far"]) == {"best", "close"}
     assert best_group(c, ["best", "close"]) == set()  # everybody: nobody
-    one_seed = c[c.index.get_level_values("seed") == 0]
+    one_seed = c.during((0,))
     assert best_group(one_seed, ["best", "far"]) == set()
 
 
@@ -153,6 +152,14 @@ def test_best_group_of_many_equal_variants_rarely_excludes_any_of_them() -> None
 def test_detectable_never_exceeds_the_range_of_a_metric() -> None:
     c = matrix({"base": {"a": [0.1, 0.9]}, "new": {"a": [0.9, 0.2]}})
     assert difference(c, "new", "base", "image_auroc").detectable == 100.0
+
+
+def test_an_interval_stays_within_a_metrics_range() -> None:
+    values = {"base": {"a": [0.1, 0.9]}, "new": {"a": [0.9, 0.2]}}
+    estimate = difference(matrix(values), "new", "base", "image_auroc").estimate
+    assert (estimate.low, estimate.high) == (-100, 100)
+    # A distance is no share: its differences have no such range.
+    assert difference(matrix(values), "new", "base", "token_distance_gap").estimate.high > 100
 
 
 def test_a_difference_inside_the_margin_is_not_better() -> None:

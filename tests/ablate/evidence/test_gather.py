@@ -27,6 +27,15 @@ def test_gather_reads_plan_spec_and_frame(tmp_path: Path) -> None:
     assert made.warnings == ()
 
 
+def test_what_rows_train_on_is_a_setting_where_they_differ_in_it(tmp_path: Path) -> None:
+    spec = SPEC.replace("{tail.q: 0.02}", "{tail.q: 0.02, data.pseudo.kind: blob}")
+    assert spec != SPEC
+    made = write_study(tmp_path / "s", spec, pictures=False)
+    drawn = {v: values["data.pseudo.kind"] for v, values in made.settings.items()}
+    assert drawn == {"dinomaly": "none", "top-q": "blob", "directional": "none", "control": "none"}
+    assert not any("data.max_train" in values for values in made.settings.values())
+
+
 def test_names_stay_text(tmp_path: Path) -> None:
     made = write_study(tmp_path / "s", pictures=False)
     frame = made.frame.assign(category="001", variant="NA")

@@ -12,7 +12,7 @@ import pytest
 from ablate.evidence import judgement as judging
 from ablate.evidence.differences import against_baseline, best_group
 from ablate.evidence.judgement import Judgement
-from ablate.evidence.values import value_matrix
+from ablate.evidence.values import Values
 from ablate.study.claims import Claim
 from tests.ablate.report_inputs import judged, results
 
@@ -52,7 +52,7 @@ def test_a_comparison_is_of_its_metric_category_and_stratum() -> None:
 def test_records_are_what_the_procedures_say() -> None:
     made = judged()
     at = made.results
-    matrix = value_matrix(at.frame, at.primary)
+    matrix = Values(at.frame).matrix(at.primary)
     expected = against_baseline(matrix, at.variants, at.baseline, at.primary, alpha=at.alpha)
     assert list(made.primary.differences.values()) == expected
     # Simultaneous over the eight metrics of the table.
@@ -80,7 +80,7 @@ def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    for name in ("against_baseline", "best_group", "value_matrix"):
+    for name in ("against_baseline", "best_group", "Values"):
         monkeypatch.setattr(judging, name, counted(name))
     made = judged()
     assert calls == []  # nor before it is asked for
@@ -88,7 +88,7 @@ def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         assert made.primary is made.comparison(made.results.primary)
         _ = made.primary.differences, made.primary.best
         _ = made.comparison(made.results.primary, "domain_a").differences
-    assert sorted(calls) == ["against_baseline", "against_baseline", "best_group", "value_matrix"]
+    assert sorted(calls) == ["Values", "against_baseline", "against_baseline", "best_group"]
 
 
 def test_few_seeds_cannot_be_tested_by_sign_flips() -> None:

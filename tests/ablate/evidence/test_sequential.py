@@ -21,7 +21,7 @@ from ablate.evidence.boundaries import (
     running_t,
     running_z,
 )
-from ablate.evidence.sequential import Hypothesis, holm, judge, live, repeated_interval
+from ablate.evidence.sequential import Hypothesis, judge, live, repeated_interval
 
 CLEAR = [1.0, 1.2, 0.8, 1.1, 0.9, 1.0, 1.1]
 
@@ -201,13 +201,6 @@ def test_more_seeds_is_where_the_boundary_is_met() -> None:
     assert more is not None and more > 0
     assert t * np.sqrt((5 + more) / 5) >= critical_t(5 + more, Plan(20))
     assert t * np.sqrt((4 + more) / 5) < critical_t(4 + more, Plan(20))
-
-
-def test_holm_over_claims_at_their_own_seeds() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    with_gap = holm([0.02, float("nan")])
-    assert with_gap[0] == pytest.approx(0.04) and np.isnan(with_gap[1])
-    assert holm([]) == []
 
 
 def test_only_live_claims_get_the_next_seed() -> None:

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
 
 from ablate.evidence import stats
 
@@ -69,3 +71,47 @@ def test_sign_flip_smallest_p() -> None:
     assert stats.sign_flip_test([0.1] * 5) != stats.sign_flip_test([0.1] * 5)  # NaN below 6
     assert stats.sign_flip_test([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(2 / 64)
     assert math.isnan(stats.sign_flip_test(np.ones(17)))
+
+
+def test_the_paired_p_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    for n in (2, 3, 5, 20):
+        x = rng.normal(0.01, 0.02, n)
+        assert stats.paired_p(x) == pytest.approx(float(scipy_stats.ttest_1samp(x, 0.0).pvalue), rel=1e-12)
+
+
+def test_holm_is_statsmodels_and_keeps_what_has_no_p() -> None:
+    rng = np.random.default_rng(1)
+    for n in (2, 40):
+        p = rng.uniform(size=n).round(2)  # with ties
+        assert stats.holm_adjusted(p) == pytest.approx(list(multipletests(p, method="holm")[1]))
+    first, second = stats.holm_adjusted([0.02, float("nan")])
+    assert first == pytest.approx(0.04) and math.isnan(second)
+    assert stats.holm_adjusted([]) == []
+
+
+def test_seeds_needed_is_the_first_count_that_suffices() -> None:
+    """Looked for in blocks: the same as trying one count after the other."""
+    for effect in (0.12, 0.135, 0.28, 0.5, 0.51):
+        one_by_one = next(n for n in range(2, 1001) if stats._power(effect, n, 0.01) >= stats.POWER)
+        assert stats.seeds_needed(effect, 0.01) == one_by_one
+
+
+def test_the_interval_of_a_level_covers_near_its_maximum() -> None:
+    rng = np.random.default_rng(3)
+    errors = rng.lognormal(np.log(6e-4) - 0.25, 0.7, (4000, 3))
+    truth = float(np.exp(np.log(6e-4) - 0.25 + 0.7**2 / 2))
+    plain = [stats.interval(1 - row) for row in errors]
+    ends = [e.of_level() for e in plain]
+    covered = np.mean([e.low <= 1 - truth <= e.high for e in ends])
+    assert covered > np.mean([e.low <= 1 - truth <= e.high for e in plain]) + 0.02
+    assert covered > 0.92 and all(e.high < 1 for e in ends)
+
+
+def test_a_level_without_spread_or_at_its_maximum() -> None:
+    assert stats.interval([1.0, 1.0, 1.0]).of_level().high == 1.0
+    assert math.isnan(stats.interval([0.9]).of_level().low)
+    middle, plain = stats.interval([0.50, 0.51, 0.52]).of_level(), stats.interval([0.50, 0.51, 0.52])
+    assert middle.low == pytest.approx(plain.low, abs=1e-3) and middle.high == pytest.approx(
+        plain.high, abs=1e-3
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from ablate.evidence.gather import gather
 from ablate.evidence.judgement import Judgement
-from ablate.report.rendering import RENDERINGS
+from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -21,9 +21,9 @@ FOLDERS = sorted(path.parent for path in RESULTS.glob("*/spec.yaml"))
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_published_study_reports_what_was_published(folder: Path) -> None:
     made = {
-        f"{table.name}{suffix}": rendering(table)
+        f"{table.name}{suffix}": text
         for table in all_tables(Judgement(gather(folder)))
-        for suffix, rendering in RENDERINGS.items()
+        for suffix, text in rendered(table).items()
     }
     published = {
         path.name: path.read_text(encoding="utf-8")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ablate.evidence.judgement import Judgement
-from ablate.report.rendering import RENDERINGS
+from ablate.report.methods import methods_files
+from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
 from ablate.report.verifying import first_difference, verify
 from model.errors import StorageError
@@ -22,8 +23,10 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = made.folder / "report"
     folder.mkdir()
     for table in all_tables(Judgement(made)):
-        for suffix, rendering in RENDERINGS.items():
-            (folder / f"{table.name}{suffix}").write_text(rendering(table), encoding="utf-8")
+        for suffix, text in rendered(table).items():
+            (folder / f"{table.name}{suffix}").write_text(text, encoding="utf-8")
+    for suffix, text in methods_files(Judgement(made)).items():
+        (folder / f"methods{suffix}").write_text(text, encoding="utf-8")
     return made.folder
 
 
@@ -37,7 +40,7 @@ def test_an_untouched_report_agrees(study: Path) -> None:
     assert found.wrong == "" and found.files > 10 and found.numbers > 500
 
 
-@pytest.mark.parametrize("name", ["claims.md", "claims.csv", "main.tex"])
+@pytest.mark.parametrize("name", ["claims.md", "claims.csv", "main.tex", "methods.tex"])
 def test_a_changed_digit_is_found(study: Path, name: str) -> None:
     path = study / "report" / name
     text = path.read_text()

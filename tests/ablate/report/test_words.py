@@ -12,7 +12,8 @@ from ablate.evidence.judgement import ClaimVerdict
 from ablate.evidence.stats import Estimate
 from ablate.report import words
 from ablate.report.words import fixed, interval_text, spread_text
-from ablate.study.claims import METRICS, Claim
+from ablate.study.claims import Claim
+from model.metric_names import METRICS
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ablate.study.code import run_modules
 from ablate.study.plan import Plan, make_plan
 from tests.ablate.runner_fakes import SOURCES, make_fake_plan, value_of, write_metrics
 
-OLD = replace(SOURCES, code=lambda _: "old code")
+OLD = replace(SOURCES, code=lambda *_: "old code")
 
 
 def computed_by_old_code(root: Path) -> Plan:
@@ -64,7 +64,7 @@ def test_old_runs_are_adopted_when_asked_and_the_report_says_so(tmp_path: Path) 
 def test_what_was_adopted_is_not_for_the_next_code(tmp_path: Path) -> None:
     plan = computed_by_old_code(tmp_path)
     accept_code(plan, tmp_path)
-    newer = make_plan(plan.spec, cache_dir=Path(), sources=replace(SOURCES, code=lambda _: "newer"))
+    newer = make_plan(plan.spec, cache_dir=Path(), sources=replace(SOURCES, code=lambda *_: "newer"))
     assert with_accepted(newer, tmp_path) == newer
 
 

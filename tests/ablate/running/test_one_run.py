@@ -14,13 +14,14 @@ import pytest
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
 
-from ablate.running.one_run import execute_run, pick
+from ablate.running.kept import pick
+from ablate.running.one_run import execute_run
 from ablate.study.code import run_modules
 from ablate.study.plan import Run
 from model.baselines import METHODS
 from model.code_identity import combined
 from model.config import build_config
-from model.data.config import DataConfig, StripesConfig
+from model.data.config import DataConfig, PseudoConfig, StripesConfig
 from model.data.dataset import load_dataset
 from model.data.samples import Sample
 from model.errors import DataError, InterruptedRun, StorageError
@@ -230,6 +231,17 @@ def test_the_seed_draws_the_memory_bank(cache: Path, tmp_path: Path):
         execute_run(replace(run, seed=seed), folder, Listener(cache))
         scores.append((folder / "scores.csv").read_text())
     assert scores[0] != scores[1] == scores[2]
+
+
+def test_pseudo_defects_are_trained_on_and_not_tested_on(finished: Path, cache: Path, tmp_path: Path):
+    run = make_run()
+    drawn = PseudoConfig(kind="horizontal", copies=2)
+    execute_run(replace(run, data=replace(run.data, pseudo=drawn)), tmp_path, Listener(cache))
+    plain, pseudo = (pd.read_csv(folder / "history.csv") for folder in (finished, tmp_path))
+    assert (plain.loss != pseudo.loss).any()
+    assert plain["token_dropout.rate"].equals(pseudo["token_dropout.rate"])
+    images = [pd.read_csv(folder / "scores.csv").image for folder in (finished, tmp_path)]
+    assert images[0].equals(images[1])
 
 
 def test_encoding_stops_when_asked(tmp_path: Path):

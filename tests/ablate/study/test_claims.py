@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.study.claims import EDITOR_PATTERN, Claim, parse_claim
+from ablate.study.claims import Claim, editor_pattern, parse_claim
 from ablate.study.located import parse_yaml
 from ablate.study.reading import parse_spec
 from model.errors import ConfigError
@@ -34,6 +34,12 @@ def read(text: str) -> tuple[Claim, ...]:
             "a > b on brokenness=broken & orientation=horizontal by token_distance_gap",
             *(">", 0, None, "broken+horizontal", "token_distance_gap"),
         ),
+        ("a > b by AUPIMO", ">", 0, None, "all", "aupimo"),
+        ("a < b by completion_horizontal", "<", 0, None, "all", "completion_horizontal"),
+        (
+            "a ~ b within 2 on faintness=faint by completion_defect_vertical",
+            *("~", 2, None, "faintness=faint", "completion_defect_vertical"),
+        ),
         ("a > b on bottle & faintness=faint", ">", 0, "bottle", "faintness=faint", "image_auroc"),
     ],
 )
@@ -41,7 +47,7 @@ def test_forms(text: str, direction: str, margin: float, category: str, stratum:
     (claim,) = read(text)
     got = (claim.direction, claim.margin, claim.category, claim.stratum, claim.metric)
     assert got == (direction, margin, category, stratum, metric)
-    assert re.match(EDITOR_PATTERN, text)
+    assert re.match(editor_pattern(), text)
     if "&" not in text:  # a conjunction is printed by its name in result files
         assert read(str(claim)) == (claim,)
 

@@ -17,6 +17,7 @@ from ablate.study.reading import parse_spec
 from ablate.study.spec import Invocation
 from model.canonical import canonical
 from model.config import ModelConfig, build_config, dump_config
+from model.data.config import PseudoConfig
 from model.errors import ConfigError
 
 CATEGORIES = ("domain_a", "domain_b", "domain_c")
@@ -111,7 +112,7 @@ def test_what_a_run_should_keep_travels_with_it() -> None:
 
 
 def test_the_key_is_pinned() -> None:
-    assert key_of(ModelConfig()) == "60b6ac5fdaaa11be7ae1"
+    assert key_of(ModelConfig()) == "bc12cf006b51f1524121"
     assert plan_of().runs[0].configuration == key_of(
         ModelConfig(),
         data_fingerprint="contents of domain_a,domain_b,domain_c",
@@ -149,6 +150,9 @@ OTHER_VALUES: dict[str, Any] = {
     "score.threshold.quantile": {"score.threshold.quantile": 0.95},
     "score.threshold.holdout": {"score.threshold.quantile": 0.95, "score.threshold.holdout": 0.5},
     "train.amsgrad": {"train.amsgrad": False},
+    "train.until": {"train.until": "plateau"},
+    "train.plateau_window": {"train.until": "plateau", "train.plateau_window": 100},
+    "train.plateau_gain": {"train.until": "plateau", "train.plateau_gain": 0.05},
     "knn.metric": {"method": "knn", "knn.metric": "euclidean"},
     "knn.subsample": {"method": "knn", "knn.subsample": "random"},
     "knn.share": {"method": "knn", "knn.share": 0.2},
@@ -249,6 +253,7 @@ def test_any_changed_setting_changes_the_key() -> None:
     "changes",
     [
         {"seed": 1},
+        {"pseudo": PseudoConfig(kind="blob")},
         {"categories": ("domain_a",)},
         {"aupro": "reference200"},
         {"data_fingerprint": "other"},
@@ -273,6 +278,10 @@ def test_resources_and_places_do_not_change_the_key(values: dict[str, Any]) -> N
     assert key_of(build_config(fields.nest(values))) == key_of(ModelConfig())
 
 
+def test_no_pseudo_defects_are_no_setting() -> None:
+    assert key_of(ModelConfig(), pseudo=PseudoConfig(copies=7)) == key_of(ModelConfig())
+
+
 def test_one_category_is_one_run_in_either_setting() -> None:
     unified = plan_of(STUDY, "data.categories=[domain_a]")
     alone = plan_of(STUDY, "data.categories=[domain_a]", "data.setting=per_category")
@@ -286,6 +295,7 @@ def test_one_category_is_one_run_in_either_setting() -> None:
 EQUIVALENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"token_dropout.rate": 0.5, "token_dropout.fill": "mean", "token_dropout.direction": "both"}, {}),
     ({"token_dropout.pattern": "segment", "token_dropout.rate": 0.0}, {}),
+    ({"train.plateau_window": 3, "train.plateau_gain": 0.5}, {}),
     (
         {"token_dropout.pattern": "token", "token_dropout.length": [1, 1]},
         {"token_dropout.pattern": "token"},
@@ -438,3 +448,56 @@ def test_lines_say_what_is_cached_new_or_duplicate_and_how_long_it_takes() -> No
 def test_plans_are_values() -> None:
     assert plan_of() == plan_of()
     assert replace(plan_of().runs[0], variant="x") != plan_of().runs[0]
+
+
+# ------------------------------------------------------------------------- what rows train on
+
+DATA_ROWS = """\
+study: s
+data: {dataset: stripes}
+variants: {dinomaly: {}, knn: {method: knn}}
+factors: {design: grid, data.max_train: [2, 8]}
+seeds: 1
+"""
+
+DRAWN = ("dinomaly,data.pseudo.kind=horizontal", "dinomaly,data.pseudo.kind=vertical")
+BY_DATA = replace(SOURCES, data=lambda data, held: f"{data.max_train} {data.contamination} {held}")
+
+
+def planned(text: str) -> Plan:
+    return make_plan(parse_spec(text, Path("s.yaml"), (), {}), cache_dir=Path("unused"), sources=BY_DATA)
+
+
+def test_rows_may_train_on_other_images() -> None:
+    plan = planned(DATA_ROWS)
+    read = {run.variant: run.data.max_train for run in plan.runs}
+    assert read == {
+        "dinomaly": None, "knn": None, "dinomaly,data.max_train=2": 2, "dinomaly,data.max_train=8": 8,
+        "knn,data.max_train=2": 2, "knn,data.max_train=8": 8,
+    }  # fmt: skip
+    assert {row.factors.get("data.max_train") for row in plan.rows} == {None, 2, 8}
+    assert all(run.data.reserve == () for run in plan.runs)
+    same = planned(DATA_ROWS.replace("stripes}", "stripes, max_train: 8}"))
+    assert same.duplicates == 2  # the named variants are their rows at 8
+
+
+def test_the_most_contaminated_row_decides_what_all_are_tested_on() -> None:
+    levels = planned(DATA_ROWS.replace("data.max_train: [2, 8]", "data.contamination: [0.05, 0.1]"))
+    assert {run.data.reserve for run in levels.runs} == {((0.0, None), (0.05, None), (0.1, None))}
+    alone = planned(DATA_ROWS.replace("stripes}", "stripes, contamination: 0.1}"))
+    assert {run.data.reserve for run in alone.runs} == {((0.1, 2), (0.1, 8), (0.1, None))}
+    assert all(run.data.reserve == () for run in plan_of().runs)
+
+
+def test_pseudo_defects_count_where_they_are_drawn() -> None:
+    text = DATA_ROWS.replace("data.max_train: [2, 8]", "data.pseudo.kind: [none, horizontal, vertical]")
+    plan = planned(text)
+    assert len(plan.runs) == 4  # three of the decoder, one of the memory bank
+    assert {run.data.pseudo.kind for run in plan.runs if run.variant.startswith("knn")} == {"none"}
+    named = {row.variant: row.key for row in plan.rows}
+    assert named["dinomaly,data.pseudo.kind=none"] == named["dinomaly"]
+    unused = planned(text.replace("stripes}", "stripes, pseudo: {copies: 9, strength: 0.2}}"))
+    assert {row.variant: row.key for row in unused.rows}["dinomaly"] == named["dinomaly"]
+    drawn = {row.key for row in unused.rows if row.variant in DRAWN}
+    assert len(drawn) == 2
+    assert not set(named.values()) & drawn

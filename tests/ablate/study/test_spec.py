@@ -13,16 +13,17 @@ import pandas as pd
 import pytest
 
 from ablate.study import settings as fields
-from ablate.study.claims import METRICS, Claim
+from ablate.study.claims import Claim
 from ablate.study.located import parse_yaml
 from ablate.study.reading import load_recorded, load_spec, parse_spec
-from ablate.study.resolved import plot, resolve, schedules
+from ablate.study.resolved import means, plot, resolve, schedules
 from ablate.study.schema import study_schema
 from ablate.study.smoke import smoke
 from ablate.study.spec import Choices, Invocation, Range, StudySpec
-from model.config import ModelConfig, Schedule, dump_config
+from model.config import ModelConfig, Schedule, build_config, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
+from model.metric_names import METRICS
 from model.presets import PRESETS
 
 ROOT = Path(__file__).parents[3]
@@ -214,7 +215,7 @@ MISTAKES: list[tuple[str, str, str]] = [
      "(did you mean 'shape'?)"),
     # unknown names
     ("stripes", "strips", "s.yaml:2:17: data.dataset: 'strips' is not one of stripes, mvtec, mvtec_ad2, "
-     "loco, btad, realiad, magnetic_tile, folder (did you mean 'stripes'?)"),
+     "loco, btad, visa, realiad, magnetic_tile, folder (did you mean 'stripes'?)"),
     ("domain_c]", "domain_d]", "s.yaml:2:49: data.categories: stripes has no category 'domain_d' "
      "(did you mean 'domain_c'?)"),
     ("dinomaly-small", "dino", "s.yaml:3:16: base.preset: unknown preset 'dino' "
@@ -283,6 +284,21 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("seeds: 2", "seeds: 0", "s.yaml:11:8: seeds: 0 is outside the allowed range [1, inf)"),
     ("[0.1, {", "[0.1, 0.1, {", "s.yaml:10:22: factors.bias.lambda: the level 0.1 is given twice"),
     ("maps: 3", "maps: -1", "s.yaml:16:14: keep.maps: -1 is outside the allowed range [0, inf)"),
+    # rows train on other images, and are tested on the same
+    ("tail.q: 0.02}", "data.max_test: 3}", "s.yaml:6:11: 'data.max_test' cannot differ between rows: all "
+     "rows are tested on the same images (set it under data:; rows may have data.max_train, "
+     "data.contamination and data.pseudo)"),
+    ("bias.lambda: [0.1,", "data.selection: [none, half]\n  bias.lambda: [0.1,", "s.yaml:10:3: "
+     "'data.selection' cannot differ between rows: all rows are tested on the same images (set it under "
+     "data:; rows may have data.max_train, data.contamination and data.pseudo)"),
+    ("tail.q: 0.02}", "data.contamination: 1}", "s.yaml:6:31: data.contamination: 1 is outside the allowed "
+     "range [0, 1)"),
+    ("tail.q: 0.02}", "data: {pseudo: {kind: horizontl}}}", "s.yaml:6:33: data.pseudo.kind: 'horizontl' is "
+     "not one of none, horizontal, vertical, blob (did you mean 'horizontal'?)"),
+    ("tail.q: 0.02}", "method: knn, data.pseudo.kind: blob}", "s.yaml:6:24: 'data.pseudo.kind' is not a "
+     "setting of method knn (it belongs to method: dinomaly)"),
+    ("iterations: 300}", "iterations: 300}, data.max_train: 3", "s.yaml:3:58: unknown key 'data.max_train' "
+     "in base (what every row reads goes under data:)"),
     # values that do not go together
     ("tail.q: 0.02}", "tail.q: 0.02, tail: {q: 0.1}}", "s.yaml:6:32: 'tail.q' is given twice "
      "(first at s.yaml:6:11)"),
@@ -469,6 +485,21 @@ def test_the_schema_knows_every_path_and_all_its_references_lead_somewhere() -> 
             target = target[step]
 
 
+def test_the_schema_knows_what_rows_may_train_on() -> None:
+    schema = study_schema()
+    row = schema["definitions"]["RowSettings"]["properties"]
+    assert {"data", "data.max_train", "data.contamination", "data.pseudo", "data.pseudo.kind"} <= set(row)
+    assert set(row["data"]["properties"]) == {"max_train", "contamination", "pseudo"} | {
+        f"pseudo.{name}" for name in ("kind", "copies", "share", "strength")
+    }
+    assert set(row["data.pseudo"]["properties"]) == {"kind", "copies", "share", "strength"}
+    assert not any(path.startswith("data") for path in schema["definitions"]["Settings"]["properties"])
+    levels = schema["definitions"]["Factors"]["properties"]
+    assert levels["data.max_train"]["type"] == "array"
+    assert levels["data"]["properties"]["pseudo.kind"]["type"] == "array"
+    assert "reserve" not in schema["definitions"]["DataConfig"]["properties"]
+
+
 def _parts(schema: Any) -> list[dict[str, Any]]:
     inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
     own = [schema] if isinstance(schema, dict) else []
@@ -482,6 +513,28 @@ def test_resolved_rows_differ_from_the_baseline_by_what_was_written() -> None:
     assert schedules(rows["bias.lambda=0>0.2:cosine"].config) == {
         "bias.lambda": Schedule(0.0, 0.2, "cosine")
     }
+
+
+def test_what_a_row_trains_on_is_resolved_as_its_other_settings_are() -> None:
+    text = edited("tail.q: 0.02}", "data: {max_train: 4, pseudo.kind: blob}}")
+    rows = {row.variant: row for row in resolve(parse(text))}
+    assert rows["top-q"].changes == {"data.max_train": (None, 4), "data.pseudo.kind": ("none", "blob")}
+    assert rows["dinomaly"].changes == {}
+
+
+def test_schedules_inside_lists_and_matched_rates_are_shown_as_they_are_used() -> None:
+    dropout = {
+        "pattern": "segment", "length": [2, {"from": 2, "to": 8}],
+        "rate": {"from": 0.0, "to": 0.4}, "mean_rate": 0.1,
+    }  # fmt: skip
+    config = build_config({"token_dropout": dropout, "train": {"iterations": 1000}})
+    found = schedules(config)
+    assert set(found) == {"token_dropout.length[1]", "token_dropout.rate"}
+    assert found["token_dropout.length[1]"] == Schedule(2.0, 8.0)
+    assert found["token_dropout.rate"].to == pytest.approx(0.2, rel=0.01)
+    average = {"token_dropout.length[1]": 4.997, "token_dropout.rate": 0.1}
+    assert means(config) == pytest.approx(average, abs=1e-3)
+    assert means(ModelConfig()) == {}
 
 
 def test_a_schedule_is_drawn_between_its_ends() -> None:

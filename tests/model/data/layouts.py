@@ -119,6 +119,25 @@ def realiad(root: Path, category: str = "audiojack", *, nested: bool = True) -> 
     return root
 
 
+def visa(root: Path, category: str = "candle") -> Path:
+    """As downloaded: a list says what trains, masks hold numbers of kinds of defects."""
+    rows = ["object,split,label,image,mask"]
+    for i in range(5):
+        image = f"{category}/Data/Images/Normal/{i:04d}.JPG"
+        picture(root / image)
+        rows.append(f"{category},{'train' if i < 3 else 'test'},normal,{image},")
+    for i in range(3):
+        image, truth = (f"{category}/Data/{folder}/Anomaly/{i:03d}" for folder in ("Images", "Masks"))
+        picture(root / f"{image}.JPG")
+        mask(root / f"{truth}.png")
+        values = np.asarray(Image.open(root / f"{truth}.png")) // 255 * (i + 1)
+        Image.fromarray(values).save(root / f"{truth}.png")
+        rows.append(f"{category},test,anomaly,{image}.JPG,{truth}.png")
+    (root / "split_csv").mkdir(exist_ok=True)
+    (root / "split_csv/1cls.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
 def magnetic_tile(root: Path) -> Path:
     """Ten clean tiles of two exposures, one cracked tile whose other exposure is listed as free."""
     for tile in range(10):

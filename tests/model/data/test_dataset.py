@@ -238,7 +238,7 @@ def test_cache_folder_that_is_a_file(root: Path, tmp_path: Path) -> None:
 def test_loading_imports_no_torch(root: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from model.data.config import DataConfig\n"
-        "from model.data.dataset import load_dataset; import model.data.check\n"
+        "from model.data.dataset import load_dataset; import model.data.counts, model.data.problems\n"
         f"config = DataConfig(dataset='mvtec', root={str(root)!r})\n"
         f"load_dataset(config, cache_dir=Path({str(tmp_path)!r}))\n"
         "sys.exit(' '.join({'torch', 'pandas', 'matplotlib'} & set(sys.modules)) or None)"
@@ -262,3 +262,27 @@ def test_contamination_moves_defects_from_test_to_training(tmp_path):
     assert mixed.fingerprint_of(("domain_a",)) != plain.fingerprint_of(("domain_a",))
     with pytest.raises(DataError, match="none would be left to test on"):
         load_dataset(DataConfig(stripes=stripes, contamination=0.5), cache_dir=tmp_path)
+
+
+def test_rows_with_other_shares_of_defects_are_tested_on_the_same_images(tmp_path):
+    stripes = StripesConfig(size=32, train=8, test_good=2, test_bad=8)
+    levels = ((0.0, None), (0.2, None), (0.3, None), (0.3, 4))
+    sets = [
+        load_dataset(
+            DataConfig(
+                categories=("domain_a",),
+                stripes=stripes,
+                contamination=share,
+                max_train=limit,
+                reserve=levels,
+            ),
+            cache_dir=tmp_path,
+        )
+        for share, limit in levels
+    ]
+    tested = [{s.image_path for s in dataset.test()} for dataset in sets]
+    assert all(images == tested[0] for images in tested)
+    trained = [{s.image_path for s in dataset.train() if s.label} for dataset in sets]
+    assert [len(images) for images in trained] == [0, 2, 3, 2]
+    assert trained[0] <= trained[1] <= trained[2]
+    assert not tested[0] & trained[2]

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import Base
 
-from model.data import check
 from model.data.config import DataConfig
 from model.data.dataset import Dataset, load_dataset
 from model.data.hashing import content_hash, hash_file
 from model.data.images import image_size, open_image, open_mask, orientation_of
+from model.data.problems import find_problems
 from model.data.samples import Sample
 from model.errors import DataError
 from tests.model.data import layouts
@@ -91,13 +91,13 @@ def test_orientation_is_part_of_the_fingerprint_and_said_by_the_check(tmp_path: 
         pixels = image.copy()
     pixels.save(path, exif=exif)
     before = load(root)
-    assert check.find_problems(before) == []
+    assert find_problems(before) == []
     assert hash_file(path) == content_hash(path)
     exif[Base.Orientation] = 6
     pixels.save(path, exif=exif)
     after = load(root)
     assert before.fingerprint != after.fingerprint
     assert hash_file(path) != content_hash(path)  # not what was computed of it as it is stored
-    (problem,) = check.find_problems(after)
+    (problem,) = find_problems(after)
     assert (problem.path, problem.fatal) == (str(path), False)
     assert problem.message == "stored turned (EXIF orientation 6), read upright"

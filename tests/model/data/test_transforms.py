@@ -15,7 +15,6 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torchvision.transforms import v2
 
-from ablate.running.one_run import thumbnail
 from model.config import ImageConfig, ModelConfig, ScoreConfig
 from model.data.images import image_size, open_image, open_mask
 from model.data.samples import Sample
@@ -29,6 +28,7 @@ from model.data.transforms import (
 )
 from model.errors import DataError
 from model.ground_truth import grey_image
+from model.thumbnails import thumbnail
 from tests.model.data import layouts
 
 REFERENCE = Path(__file__).parents[2] / "data/preprocessing.safetensors"
@@ -88,7 +88,7 @@ def test_what_is_shown_and_measured_is_what_the_network_sees(tmp_path: Path, sid
     seen = torch.nn.functional.interpolate(seen, size=(side, side), mode="bilinear")[0].permute(1, 2, 0)
     view = view_at_map_size(open_image(path), config, side)
     np.testing.assert_allclose(view, seen.numpy(), atol=1e-6)
-    shown = thumbnail(sample(path, None, 0), ModelConfig(image=config), side)
+    shown = thumbnail(sample(path, None, 0), ModelConfig(image=config, score=ScoreConfig(map_size=side)))
     np.testing.assert_array_equal(shown, np.round(view * 255).astype(np.uint8))
     np.testing.assert_array_equal(grey_image(sample(path, None, 0), config, side), view.mean(axis=2))
     if side == 28:  # nothing is resampled: the pixels themselves

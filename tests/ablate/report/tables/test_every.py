@@ -14,7 +14,11 @@ def test_tables_are_those_that_the_results_allow() -> None:
     claims = (Claim("top-q", "dinomaly", None, "image_auroc", ">"),)
     names = [t.name for t in all_tables(Judgement(replace(results(), claims=claims)))]
     assert names == [
-        "main", "claims", "differences", "differences_all_metrics", "per_category", "strata_pixel_ap",
-        "strata_token_distance_gap",
+        "main", "levels", "claims", "differences", "differences_all_metrics", "per_category",
+        "strata_pixel_ap", "strata_token_distance_gap",
     ]  # fmt: skip
-    assert [t.name for t in all_tables(judged({"dinomaly": 0.0}, strata=False))] == ["main", "per_category"]
+    assert [t.name for t in all_tables(judged({"dinomaly": 0.0}, strata=False))] == [
+        "main",
+        "levels",
+        "per_category",
+    ]

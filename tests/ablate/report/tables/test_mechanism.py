@@ -7,6 +7,9 @@ from dataclasses import replace
 import pandas as pd
 
 from ablate.evidence.judgement import Judgement
+from ablate.report.numbers import Style
+from ablate.report.tables.differences import all_differences_table
+from ablate.report.tables.main import main_table
 from ablate.report.tables.mechanism import mechanism_table
 from tests.ablate.report_inputs import judged
 
@@ -24,6 +27,19 @@ def test_completion_stands_beside_the_distances_unmarked() -> None:
     assert table.rows[0].cells[-1].text == f"{mean:.3f}".replace("-", "−")
     assert table.rows[-1].cells[-1].mark
     assert not any(cell.bold or cell.underline for row in table.rows for cell in row.cells)
+
+
+def test_aupimo_stands_in_the_mechanism_table_and_among_all_differences() -> None:
+    made = judged(seeds=3).results
+    rows = made.frame[(made.frame["metric"] == "token_distance_gap") & (made.frame["stratum"] == "all")]
+    more = [rows.assign(metric="completion_difference"), rows.assign(metric="aupimo")]
+    judgement = Judgement(replace(made, frame=pd.concat([made.frame, *more])))
+    table = mechanism_table(judgement)
+    assert table is not None
+    assert (table.columns[-1].label, table.columns[-1].group) == ("AUPIMO", "detection")
+    assert "AUPIMO" in [c.label for c in all_differences_table(judgement).columns]
+    chosen = main_table(judgement, Style(metrics=("aupimo",)))
+    assert "AUPIMO" in [c.label for c in chosen.columns]
 
 
 def test_no_table_where_no_completion_was_measured() -> None:

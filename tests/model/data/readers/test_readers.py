@@ -5,15 +5,18 @@ Expected samples are written down from the published layouts, not taken from the
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model.data.config import DataConfig, DatasetName
 from model.data.dataset import load_dataset
+from model.data.images import open_mask
 from model.data.readers import READERS
 from model.data.samples import Sample
 from model.errors import DataError
@@ -47,6 +50,7 @@ MINIATURES: list[tuple[DatasetName, Callable[[Path], Path]]] = [
     ("mvtec_ad2", layouts.mvtec_ad2),
     ("loco", layouts.loco),
     ("btad", layouts.btad),
+    ("visa", layouts.visa),
     ("realiad", layouts.realiad),
     ("magnetic_tile", layouts.magnetic_tile),
     ("folder", layouts.folder),
@@ -132,6 +136,27 @@ def test_btad_finds_masks_of_any_suffix(tmp_path: Path) -> None:
     assert tally(samples)["01", "train", "good"] == 3
     assert masks(samples, tmp_path)[0] == "01/ground_truth/ko/0000.png"
     assert masks(samples, tmp_path)[-1] == "03/ground_truth/ko/0002.bmp"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    layouts.mvtec(tmp_path)
+    layouts.picture(tmp_path / "bottle/test/good/a.png").rename(tmp_path / "bottle/test/good/\udcff.png")
+    with pytest.raises(DataError, match=r"the name b'\\xff\.png' in .*test/good is no text \(rename it\)"):
+        read(tmp_path, "mvtec")
+
+
+def test_visa(tmp_path: Path) -> None:
+    layouts.visa(tmp_path, "candle")
+    samples = read(tmp_path, "visa")
+    assert tally(samples) == {
+        ("candle", "train", "good"): 3,
+        ("candle", "test", "good"): 2,
+        ("candle", "test", "anomaly"): 3,
+    }
+    assert masks(samples, tmp_path) == [f"candle/Data/Masks/Anomaly/00{i}.png" for i in range(3)]
+    found = [open_mask(sample) for sample in samples if sample.label]
+    assert [(np.unique(m).tolist(), int((m > 0).sum())) for m in found] == [([0, 255], 12)] * 3
 
 
 @pytest.mark.parametrize("nested", [True, False])
@@ -279,6 +304,32 @@ def test_realiad_errors_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "realiad_jsons/realiad_jsons/audiojack.json").write_text('{"train": [{}]}')
     with pytest.raises(DataError, match=r"audiojack\.json: .*lacks 'image_path'"):
         read(tmp_path, "realiad")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("object,split", "object,splits", "1cls.csv has no column split"),
+        ("candle,train", "candle,val", r"1cls.csv:2: 'val' is neither train nor test"),
+        ("candle,test,anomaly", "candle,train,anomaly", r"1cls.csv:7: .*listed as a defect"),
+        ("Data/Masks/Anomaly/000.png", "", r"1cls.csv:7: .*no mask"),
+        ("Normal/0001.JPG", "Normal/1.JPG", r"1cls.csv:3: listed file .*Normal/1.JPG does not exist"),
+        (
+            "candle,train,normal,candle/Data/Images/Normal/0000.JPG,",
+            "candle,train,normal",
+            "does not exist",
+        ),
+    ],
+    ids=["column", "split", "defect trains", "no mask", "no file", "short row"],
+)
+def test_visa_errors_name_the_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = layouts.visa(tmp_path) / "split_csv/1cls.csv"
+    path.write_text(path.read_text().replace("candle/" + old if old.startswith("Data") else old, new, 1))
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, "visa")
+    path.unlink()
+    with pytest.raises(DataError, match=r"no split_csv/1cls\.csv"):
+        read(tmp_path, "visa")
 
 
 def test_folder_refuses_defects_in_train_and_two_names_for_one_thing(tmp_path: Path) -> None:
