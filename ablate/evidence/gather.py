@@ -59,7 +59,7 @@ def gather(study_dir: Path) -> Results:
         plan = derived_plan(spec, frame)
     if plan is None and (spec is None or spec.search is None) and not workspace.plan.is_file():
         warnings.append("There is no plan and none can be derived, so missing runs are not known.")
-    split = reporting_split(set(frame["split"]))
+    split = reporting_split(set(frame["split"].unique()))
     frame = frame[frame["split"] == split].reset_index(drop=True)
     layout = _layout(frame, plan)
     if not layout.variants:
@@ -181,9 +181,9 @@ def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
         for variant, level in frame.dropna(subset=[factor])[["variant", factor]].drop_duplicates().values:
             levels.setdefault(str(variant), {})[str(factor)] = level
     return _Layout(
-        tuple(dict.fromkeys(frame["variant"])),
-        tuple(dict.fromkeys(frame["category"])),
-        tuple(sorted(set(frame["seed"].tolist()))),
+        tuple(dict.fromkeys(frame["variant"].unique())),
+        tuple(dict.fromkeys(frame["category"].unique())),
+        tuple(sorted(set(frame["seed"].unique().tolist()))),
         levels,
     )
 
@@ -266,7 +266,7 @@ def _runs(
             states = {run.key: run for run in status(workspace.study_dir).runs}
         except UserError as error:
             warnings.append(f"The journal cannot be read, so reasons of failures are unknown: {error}")
-    have = set(frame["key"])
+    have = set(frame["key"].unique())
     found = []
     for row in plan.rows:
         live = states.get(row.key)
@@ -291,7 +291,7 @@ def _primary(spec: StudySpec | None, plan: StoredPlan | None, frame: pd.DataFram
         return spec.report.primary
     if plan is not None:
         return plan.primary
-    here = set(frame["metric"])
+    here = set(frame["metric"].unique())
     return next((m for m in METRICS if m in here), METRICS[0])
 
 
