@@ -18,8 +18,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import hashlib
-import json
 import os
 import random
 import shutil
@@ -29,10 +27,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -42,116 +39,12 @@ from ablate.running.journal import Journal, quiet_optuna
 from ablate.running.ledger import Ledger
 from ablate.running.manifest import damage
 from ablate.running.recorded import load_plan
-from ablate.running.reporter import Reporter
-from ablate.running.server import STORAGE, Address, Remote
-from ablate.running.session import RunOptions
-from ablate.study.plan import Run
-from benchmarks.scale import plan_of
-from model.errors import InterruptedRun
+from ablate.running.server import STORAGE
+from benchmarks.chaos_runs import EVERY, LOG, STEPS, STUDY, lines_of, small_disk, undisturbed
 from model.files import write_text
 
-STEPS = 12
-EVERY = 3
-"""Steps between checkpoints."""
-LOG = "CHAOS_LOG"
-"""Environment variable: file with a line per step."""
-STUDY = "chaos"
 PATIENCE = 120.0
 """Seconds without any progress after which the storm is over, and lost."""
-
-
-# --- what workers compute -------------------------------------------------------------------------
-
-
-def execute(run: Run, folder: Path, reporter: Reporter) -> None:
-    """A few checkpointed steps, whose result depends on all of them; may be told to die on the way."""
-    note("began", run.key)
-    state = _checkpoint(folder / "checkpoint.pt") or {"step": 0, "sum": 0}
-    for step in range(int(state["step"]), STEPS):
-        while not _allowed():
-            if reporter.should_stop():
-                raise InterruptedRun
-            time.sleep(0.02)
-        note("step", run.key, step)
-        state = {"step": step + 1, "sum": int(state["sum"]) + (step + 1) * (run.seed + 1)}
-        if (step + 1) % EVERY == 0:
-            text = json.dumps(state)
-            _die_if_told("checkpoint", folder / "checkpoint.pt", text)
-            write_text(folder / "checkpoint.pt", f"{_hash(text)} {text}", durable=False)
-        reporter.progress(step + 1, STEPS)
-    value = 1 / (1 + int(state["sum"]))
-    lines = [f"{name},report,all,image_auroc,{value:.9f}," for name in run.categories]
-    head = "category,split,stratum,metric,value,reason"
-    (folder / "metrics.csv").write_text("\n".join([head, *lines, ""]))
-    _die_if_told("commit", folder, "")
-
-
-def note(*words: object) -> None:
-    """A line in the log, in one write."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(os.environ[LOG], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
-        os.close(descriptor)
-
-
-def lines_of(log: Path) -> int:
-    """Lines noted so far."""
-    with contextlib.suppress(OSError):
-        return log.read_bytes().count(b"\n")
-    return 0
-
-
-def _allowed() -> bool:
-    """Whether the storm wants another step before its next blow; so none of its blows comes too late."""
-    log = Path(os.environ[LOG])
-    try:
-        return lines_of(log) < int(Path(f"{log}.until").read_text())
-    except (OSError, ValueError):
-        return True
-
-
-def _checkpoint(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        digest, _, text = path.read_text().partition(" ")
-        if digest == _hash(text):
-            return dict(json.loads(text))
-    return None
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _die_if_told(where: str, path: Path, text: str) -> None:
-    """Take one of the storm's orders to die here, if there is one: amid a write, or a little later."""
-    for order in Path(f"{os.environ[LOG]}.orders").glob(f"{where}-*"):
-        with contextlib.suppress(FileNotFoundError):
-            order.unlink()
-            if where == "checkpoint":
-                path.with_name(f".{path.name}.half.tmp").write_text(text[: len(text) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            delay = f"sleep {random.random() * 0.05}; kill -9 {os.getpid()}"
-            subprocess.Popen(["sh", "-c", delay], start_new_session=True)  # amid commit, record, next claim
-            return
-
-
-def work(root: Path, runs: int, workers: int) -> int:
-    """A supervisor; the server, if there is one, is in the environment."""
-    options = RunOptions(
-        workers=workers, retries=10_000, executor="benchmarks.chaos:execute", preparer=None
-    )
-    plan = plan_of(runs, STUDY)
-    if STORAGE in os.environ:
-        from ablate.running.remote import run_planned
-
-        remote = Remote(Address.parse(os.environ[STORAGE]), shared=True, lease=6.0)
-        result = run_planned(plan, root, options, remote)
-    else:
-        from ablate.running.supervisor import run_study
-
-        result = run_study(plan, root, options)
-    print("\n".join(result.lines), flush=True)
-    return result.exit_code
 
 
 # --- the storm ------------------------------------------------------------------------------------
@@ -209,6 +102,7 @@ class Storm:
         self.log = root.parent / f"{root.name}.log"
         self.orders = Path(f"{self.log}.orders")
         self._until = Path(f"{self.log}.until")
+        self._said = root.parent / f"{root.name}.supervisor"
         self._torn: Counter[str] = Counter()
         """Keys whose work we have spoilt, and how often."""
         self.restart = restart
@@ -242,14 +136,14 @@ class Storm:
         plan = self.plan
         kills = [
             self._kill_worker,
-            self._kill_worker,
-            self._kill_worker,
-            self._order_checkpoint,
-            self._order_commit,
             self._order_commit,
             self._kill_supervisor,
+            self._order_checkpoint,
             self._kill_everything,
             self._kill_reader,
+            self._kill_worker,
+            self._order_commit,
+            self._kill_worker,
         ]
         blows: list[Callable[[], None]] = [kills[i % len(kills)] for i in range(plan.kills)]
         blows += [self._stop] * plan.stops + [self._tear] * plan.torn
@@ -362,10 +256,10 @@ class Storm:
     # --- processes -----------------------------------------------------------------------------
 
     def _start(self) -> None:
-        words = ["work", str(self.root), str(self.plan.runs), str(self.plan.workers)]
-        with (self.root.parent / f"{self.root.name}.supervisor").open("ab") as stream:
+        words = [str(self.root), str(self.plan.runs), str(self.plan.workers)]
+        with self._said.open("ab") as stream:
             self.supervisor = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.chaos", *words],
+                [sys.executable, "-m", "benchmarks.chaos_runs", *words],
                 env=self.environment,
                 stdout=stream,
                 stderr=stream,
@@ -447,8 +341,10 @@ class Storm:
                 t for t in Ledger(Journal(workspace), STUDY).trials() if not t.state.is_finished()
             ]
             wrong += [f"trial {trial.number} is {trial.state.name}" for trial in open_trials]
-        if workspace.frame.read_bytes() != undisturbed(self.plan):
+        if workspace.frame.read_bytes() != undisturbed(self.plan.runs, self.plan.workers):
             wrong.append("runs.csv differs from the undisturbed study's")
+        said = self._said.read_text(errors="replace")
+        wrong += [f"a traceback: {part[:2000]}" for part in said.split("Traceback (most")[1:]]
         wrong += [f"process {pid} still works" for pid in self._workers()]
         clean(workspace.study_dir, dry=False, interrupted=True)
         left = [
@@ -470,40 +366,6 @@ class Storm:
         excused = {key: EVERY * (begins[key] - 1) + STEPS * self._torn[key] for key in repeated}
         beyond = sum(max(count - excused[key], 0) for key, count in repeated.items())
         self.outcome.beyond = beyond / max(len(steps), 1)
-
-
-def undisturbed(plan: Plan) -> bytes:
-    """runs.csv of the same study without a storm."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, LOG: str(Path(folder) / "log")}
-        environment.pop(STORAGE, None)
-        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-        words = ["work", str(Path(folder) / "results"), str(plan.runs), str(plan.workers)]
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.chaos", *words],
-            env=environment,
-            check=True,
-            capture_output=True,
-            cwd=Path(__file__).parents[1],
-        )
-        return (Path(folder) / "results" / STUDY / "runs.csv").read_bytes()
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, megabytes: int = 64) -> Iterator[bool]:
-    """A small tmpfs at ``folder``; False, aloud, where none may be mounted."""
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
-    mounted = (
-        shutil.which("mount") is not None and not subprocess.run(command, capture_output=True).returncode
-    )
-    if not mounted:
-        print("no tmpfs can be mounted: full disks are NOT TESTED", file=sys.stderr)
-    try:
-        yield mounted
-    finally:
-        if mounted:
-            subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
 def storm_on(store: str, plan: Plan, folder: Path) -> Outcome:
@@ -534,9 +396,6 @@ def storm_on(store: str, plan: Plan, folder: Path) -> Outcome:
 
 def main() -> int:
     """Entry point."""
-    if sys.argv[1:2] == ["work"]:
-        root, runs, workers = sys.argv[2:]
-        return work(Path(root), int(runs), int(workers))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for entry in dataclasses.fields(Plan):
         parser.add_argument(f"--{entry.name}", type=int, default=entry.default)

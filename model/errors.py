@@ -31,6 +31,10 @@ class UserError(Exception):
         """What is printed, a line per mistake."""
         return (str(self),)
 
+    def plain(self) -> list[dict[str, str | None]]:
+        """The mistakes as plain data: message, where and hint of each."""
+        return [{"message": self.message, "where": self.where, "hint": self.hint}]
+
     def __str__(self) -> str:
         head = f"{self.where}: " if self.where else ""
         tail = f" ({self.hint})" if self.hint else ""
@@ -59,6 +63,10 @@ class SeveralErrors(ConfigError):  # noqa: N818 - there are several
     def lines(self) -> tuple[str, ...]:
         """See :attr:`UserError.lines`."""
         return tuple(map(str, self.errors))
+
+    def plain(self) -> list[dict[str, str | None]]:
+        """See :meth:`UserError.plain`."""
+        return [mistake for error in self.errors for mistake in error.plain()]
 
     def __str__(self) -> str:
         return "\n".join(self.lines)

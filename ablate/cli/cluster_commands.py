@@ -63,11 +63,18 @@ def worker(
     if address is None:
         raise ConfigError("which server?", hint="--storage postgresql://user@host/database")
     console = make_console()
-    view = JsonView(print_at_once) if as_json else make_view(console)
-    result = join(place.name, place.parent, options, address, view)
+    events = JsonView(print_at_once) if as_json else None
+    result = join(place.name, place.parent, options, address, events or make_view(console))
     for line in result.lines:
-        if not as_json:
+        if events:
+            events.say(line)
+        else:
             console.print(line, markup=False, soft_wrap=True)
+    if events:
+        state = result.state
+        content = {"finished": state.finished, "runs": len(state.runs), "failed": len(state.failed)}
+        ending = {"study": place.name, "exit_code": result.exit_code, **content}
+        events.emit("finished", {**ending, "page": None, "claims": ()})
     raise typer.Exit(result.exit_code)
 
 

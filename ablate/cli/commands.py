@@ -7,6 +7,7 @@ disk); 130 and 143 stopped by SIGINT and SIGTERM.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -113,8 +114,11 @@ def _run(arguments: list[str], debug: bool) -> int:
     except UserError as error:
         if debug:
             raise
-        for line in error.lines:
-            print(f"error: {line}", file=sys.stderr)
+        if "--json" in arguments:
+            print(json.dumps({"errors": error.plain()}), file=sys.stderr)
+        else:
+            for line in error.lines:
+                print(f"error: {line}", file=sys.stderr)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)

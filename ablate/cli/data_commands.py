@@ -11,6 +11,7 @@ from ablate.cli.arguments import (
     RESULTS,
     Cache,
     Device,
+    Json,
     NamedStudy,
     Results,
     Sets,
@@ -27,6 +28,7 @@ def encode(
     spec: Study = None,
     sets: Sets = None,
     smoke: Smoke = False,
+    as_json: Json = False,
     device: Device = "auto",
     results: Results = RESULTS,
     cache: Cache = None,
@@ -38,9 +40,15 @@ def encode(
 
     study, folder = load_study(spec, sets, smoke, results=results), cache_dir(cache)
     made = make_plan(study, cache_dir=folder)
-    with EncodingProgress(make_console(), folder, torch_device(device)) as reporter:
+    with EncodingProgress(make_console(aside=as_json), folder, torch_device(device)) as reporter:
         prepare(made, reporter)
-    print(f"everything that {study.study} reads is in {folder}")
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Encoded
+
+        emit(Encoded(study.study, str(folder)))
+    else:
+        print(f"everything that {study.study} reads is in {folder}")
 
 
 def evaluate(
@@ -50,6 +58,7 @@ def evaluate(
     ],
     sets: Sets = None,
     out: Annotated[Path | None, typer.Option(metavar="CSV", help="Write every metric, tidy.")] = None,
+    as_json: Json = False,
     device: Device = "auto",
     results: Results = RESULTS,
     cache: Cache = None,
@@ -61,15 +70,22 @@ def evaluate(
 
     study, folder = load_study(spec, sets, results=results), cache_dir(cache)
     run = make_plan(study, cache_dir=folder).runs[0]
-    console = make_console()
+    console = make_console(aside=as_json)
     with EncodingProgress(console, folder, torch_device(device)) as reporter:
         frame = evaluate_checkpoint(run, reference_checkpoint, reporter=reporter)
-    print_metrics(console, frame)
+    if as_json:
+        from ablate.cli.emitting import emit, values_of
+        from ablate.cli.output import Evaluated
+
+        emit(Evaluated(study.study, values_of(frame)))
+    else:
+        print_metrics(console, frame)
     if out is not None:
         from model.files import write_text
 
         write_text(out, tidy(frame, study.study, reference_checkpoint).to_csv(index=False))
-        print(f"wrote {out}")
+        if not as_json:
+            print(f"wrote {out}")
 
 
 def export(
@@ -83,6 +99,7 @@ def export(
     category: Annotated[
         str | None, typer.Option(help="Of models per category.", show_default="the first")
     ] = None,
+    as_json: Json = False,
     results: Results = RESULTS,
 ) -> None:
     """Write a variant's trained model as one ONNX graph: images in, maps and scores out."""
@@ -90,6 +107,12 @@ def export(
 
     path = out or Path(f"{variant}.onnx")
     difference = export_variant(find_study(study, results), variant, path, seed=seed, category=category)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Exported
+
+        emit(Exported(str(path), difference))
+        return
     print(f"wrote {path}: onnxruntime reproduces torch to {difference:.1e}")
 
 
@@ -99,6 +122,7 @@ def draw_stripes(
         str | None,
         typer.Option(metavar="STUDY", help="Take its parameters.", show_default="the defaults"),
     ] = None,
+    as_json: Json = False,
     results: Results = RESULTS,
 ) -> None:
     """Draw the built-in dataset into a folder."""
@@ -106,6 +130,12 @@ def draw_stripes(
     from model.data.stripes import write_stripes
 
     write_stripes(out, StripesConfig() if spec is None else load_study(spec, results=results).data.stripes)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Written
+
+        emit(Written((str(out),)))
+        return
     print(f"wrote {out}")
 
 
@@ -118,6 +148,7 @@ def check_data(
         Path | None, typer.Option(metavar="FILE", help="One page of all this, instead of the sheet.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if anything is noted.")] = False,
+    as_json: Json = False,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
@@ -129,22 +160,33 @@ def check_data(
     from model.data.problems import find_problems
     from model.ground_truth import strata_by_sample
 
-    study, folder, console = load_study(spec, results=results), cache_dir(cache), make_console()
+    study, folder = load_study(spec, results=results), cache_dir(cache)
     dataset = load_dataset(study.data, cache_dir=folder)
-    problems = find_problems(dataset)
-    print_data(console, count(dataset), problems)
+    counts, problems = count(dataset), find_problems(dataset)
     fatal = any(problem.fatal for problem in problems)
-    strata_of = None
+    strata, strata_of, paths = [], None, []
     if not fatal:
         strata_of = strata_by_sample(dataset, study.config(study.rows()[0].overrides), cache_dir=folder)
-        print_strata(console, count_strata(dataset, strata_of))
+        strata = count_strata(dataset, strata_of)
         if out is not None or html is None:
             sheet = out or Path(f"{study.study}-data.png")
-            print(f"wrote {contact_sheet(dataset, sheet, caption=strata_of)}")
+            paths.append(str(contact_sheet(dataset, sheet, caption=strata_of)))
     if html is not None:
         from ablate.report.data_page import write_data_page
 
-        print(f"wrote {write_data_page(html, study.study, dataset, problems, strata_of)}")
+        paths.append(str(write_data_page(html, study.study, dataset, problems, strata_of)))
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Checked
+
+        emit(Checked(study.study, tuple(counts), tuple(strata), tuple(problems), tuple(paths)))
+    else:
+        console = make_console()
+        print_data(console, counts, problems)
+        if not fatal:
+            print_strata(console, strata)
+        for path in paths:
+            print(f"wrote {path}")
     if fatal:
         raise typer.Exit(2)
     if strict and problems:

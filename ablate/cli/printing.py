@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from ablate.cli.doctor import Finding
     from ablate.evidence.judgement import Judgement
     from ablate.running.clean import Litter
-    from ablate.running.status import StudyStatus
+    from ablate.running.status import RunStatus, StudyStatus
     from ablate.study.plan import Plan, PlanLine
     from ablate.study.spec import StudySpec
     from model.data.counts import Count, StratumCount
@@ -45,12 +43,16 @@ _STATE_STYLE = {
 }  # fmt: skip
 
 
-def make_console(*, plain: bool = False) -> Console:
-    """Standard output; without wrapping or colours when it is piped, or ``plain``."""
-    console = Console(highlight=False)
+def make_console(*, plain: bool = False, aside: bool = False) -> Console:
+    """Standard output; without wrapping or colours when it is piped, or ``plain``.
+
+    ``aside``: standard error, for what must not mix with a command's JSON.
+    """
+    console = Console(highlight=False, stderr=aside)
     if console.is_terminal and not plain:
         return console
-    return Console(highlight=False, width=_PIPED_WIDTH, force_terminal=False, color_system=None)
+    width = _PIPED_WIDTH
+    return Console(highlight=False, width=width, force_terminal=False, color_system=None, stderr=aside)
 
 
 @contextlib.contextmanager
@@ -83,11 +85,6 @@ def print_ending(console: Console, judgement: Judgement, page: Path) -> None:
     place = Text(str(page))
     place.stylize(Style(link=page.absolute().as_uri()))
     console.print(Text("report: ") + place, soft_wrap=True)
-
-
-def print_json(content: Any) -> None:
-    """One JSON document, as other programs read it."""
-    print(json.dumps(content, indent=1))
 
 
 def print_at_once(text: str) -> None:
@@ -154,18 +151,6 @@ def plan_means(plan: Plan) -> dict[str, list[str]]:
     return found
 
 
-def plan_json(plan: Plan, lines: Iterable[PlanLine], total: float | None) -> dict[str, Any]:
-    """The plan as other programs read it."""
-    return {
-        "study": plan.spec.study,
-        "runs": len(plan.runs),
-        "duplicates": plan.duplicates,
-        "seconds": total,
-        "means": plan_means(plan),
-        "cells": [asdict(line) for line in lines],
-    }
-
-
 def print_status(console: Console, status: StudyStatus) -> None:
     """Where a study stands: counts, then every run that is not simply finished or waiting."""
     from ablate.running.progress import duration
@@ -224,8 +209,8 @@ def print_logs(console: Console, status: StudyStatus) -> None:
     console.print(table)
 
 
-def print_log_ends(console: Console, status: StudyStatus, name: str, lines: int) -> None:
-    """The last lines of the logs of the runs that ``name`` (start of a key, or a variant) means.
+def chosen_runs(status: StudyStatus, name: str) -> list[RunStatus]:
+    """The runs that ``name`` (start of a key, or a variant) means.
 
     Raises :class:`ConfigError` if it means none.
     """
@@ -233,11 +218,21 @@ def print_log_ends(console: Console, status: StudyStatus, name: str, lines: int)
     if not chosen:
         variants = dict.fromkeys(run.variant for run in status.runs)
         raise ConfigError(f"no run is called '{name}' in {status.study}", hint=suggestion(name, variants))
-    for run in chosen:
+    return chosen
+
+
+def log_end(run: RunStatus, lines: int) -> list[str]:
+    """The last lines of a run's log."""
+    path = Path(run.log)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "no log yet\n"
+    return text.splitlines()[-lines:]
+
+
+def print_log_ends(console: Console, runs: Iterable[RunStatus], lines: int) -> None:
+    """The last lines of some runs' logs."""
+    for run in runs:
         console.print(f"[bold]{escape(run.label)}[/] {_state(run.state)} {escape(run.log)}", soft_wrap=True)
-        path = Path(run.log)
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "no log yet\n"
-        for line in text.splitlines()[-lines:]:
+        for line in log_end(run, lines):
             console.print(line, markup=False, soft_wrap=True)
 
 

@@ -55,6 +55,7 @@ def report(
     methods: Annotated[
         bool, typer.Option("--methods", help="Print the paragraph for a paper's experimental section.")
     ] = False,
+    as_json: Json = False,
     storage: Storage = None,
     results: Results = RESULTS,
 ) -> None:
@@ -74,6 +75,12 @@ def report(
             fetch_results(joined)
     folders = [find_study(study, results) for study in named]
     page = make_report(folders[0], style) if len(folders) == 1 else report_together(folders, results, style)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Reported
+
+        emit(Reported(str(page)))
+        return
     print(page)
     if methods:
         print(page.with_name("methods.md").read_text(encoding="utf-8"), end="")
@@ -88,7 +95,7 @@ def claims(
     results: Results = RESULTS,
 ) -> None:
     """Say what became of a study's claims, and what would decide those that are open."""
-    from ablate.cli.printing import make_console, print_json
+    from ablate.cli.printing import make_console
     from ablate.doors import judge
     from ablate.evidence.claim_verdicts import SETTLED
     from ablate.report.findings import claim_findings
@@ -96,7 +103,10 @@ def claims(
 
     judgement = judge(find_study(study, results))
     if as_json:
-        print_json(claims_json(judgement))
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Judged
+
+        emit(Judged(**claims_json(judgement)))
     else:
         console = make_console()
         for finding in claim_findings(judgement) or ():
@@ -114,7 +124,8 @@ def compare(
     results: Results = RESULTS,
 ) -> None:
     """Compare the variants of two studies that have one name, paired by seed: B minus A."""
-    from ablate.cli.printing import make_console, print_json
+    from ablate.cli.emitting import emit_plain
+    from ablate.cli.printing import make_console
     from ablate.doors import gather
     from ablate.report.rendering import to_rich
     from ablate.report.tables.compared import compared_json, compared_table
@@ -122,7 +133,7 @@ def compare(
     folders = [find_study(study, results) for study in (first, second)]
     table = compared_table(gather(folders[0]), gather(folders[1]))
     if as_json:
-        print_json(compared_json(table))
+        emit_plain(compared_json(table))
         return
     console = make_console()
     console.print(to_rich(table))
@@ -138,6 +149,7 @@ def import_rows(
     percent: Annotated[
         bool, typer.Option("--percent/--fraction", help="What the file's values are.")
     ] = True,
+    as_json: Json = False,
     results: Results = RESULTS,
 ) -> None:
     """Add rows from elsewhere to a study's tables: quoted, marked as such, and never compared."""
@@ -145,6 +157,12 @@ def import_rows(
 
     folder = find_study(study, results)
     count = import_quoted(folder, file, source=source, percent=percent)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Imported
+
+        emit(Imported(folder.name, count))
+        return
     print(f"{count} values added; remake the tables with: ablate report {folder.name}")
 
 
@@ -157,6 +175,7 @@ def verify(
         float | None,
         typer.Option(min=0.0, help="Points by which such a run may differ.", show_default="report.margin"),
     ] = None,
+    as_json: Json = False,
     device: Device = "auto",
     cache: Cache = None,
     results: Results = RESULTS,
@@ -167,21 +186,26 @@ def verify(
 
     folder = study_folder(study, results)
     found = recompute(folder)
-    console = make_console()
-    if found.wrong:
-        console.print(found.wrong, markup=False, soft_wrap=True)
-        raise typer.Exit(1)
-    sealed = f"; claims sealed as {found.seal}" if found.seal else "; no claims were sealed"
-    console.print(
-        f"{found.numbers} numbers in {found.files} files, all as recomputed{sealed}", soft_wrap=True
-    )
-    if not rerun:
-        return
-    from ablate.report.rerunning import rerun_some, rerun_summary
+    lines: tuple[str, ...] = ()
+    wrong = bool(found.wrong)
+    if rerun and not wrong:
+        from ablate.report.rerunning import rerun_some, rerun_summary
 
-    with EncodingProgress(console, cache_dir(cache), torch_device(device)) as reporter:
-        checked = rerun_some(folder, rerun, reporter, tolerance=tolerance)
-    for line in rerun_summary(checked):
-        console.print(line, markup=False, soft_wrap=True)
-    if checked.wrong:
+        console = make_console(aside=as_json)
+        with EncodingProgress(console, cache_dir(cache), torch_device(device)) as reporter:
+            checked = rerun_some(folder, rerun, reporter, tolerance=tolerance)
+        lines, wrong = tuple(rerun_summary(checked)), bool(checked.wrong)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Verified
+
+        emit(Verified(not wrong, found.files, found.numbers, found.seal, found.wrong, lines))
+    elif found.wrong:
+        make_console().print(found.wrong, markup=False, soft_wrap=True)
+    else:
+        sealed = f"; claims sealed as {found.seal}" if found.seal else "; no claims were sealed"
+        agreed = f"{found.numbers} numbers in {found.files} files, all as recomputed{sealed}"
+        for line in (agreed, *lines):
+            make_console().print(line, markup=False, soft_wrap=True)
+    if wrong:
         raise typer.Exit(1)

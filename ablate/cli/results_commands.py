@@ -26,7 +26,7 @@ def status(
     results: Results = RESULTS,
 ) -> None:
     """Say where a study stands, also while it is running: its runs, and the workers of all machines."""
-    from ablate.cli.printing import make_console, print_json, print_status, watched
+    from ablate.cli.printing import make_console, print_status, watched
     from ablate.running.remote import read_shared
     from ablate.running.status import status as read_status
 
@@ -40,7 +40,10 @@ def status(
         return read_shared(joined) if joined else read_status(folder or results)
 
     if as_json:
-        print_json(read().as_dict())
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import State
+
+        emit(State(**read().as_dict()))
         return
     console = make_console()
     for state in watched(read, console) if watch else [read()]:
@@ -58,7 +61,7 @@ def _several(results: Path) -> bool:
 
 def ls(as_json: Json = False, results: Results = RESULTS) -> None:
     """List the studies of a results folder, and where each stands."""
-    from ablate.cli.printing import make_console, print_json, print_studies
+    from ablate.cli.printing import make_console, print_studies
     from ablate.running.journal import quiet_optuna
     from ablate.running.status import status as read_status
 
@@ -67,9 +70,12 @@ def ls(as_json: Json = False, results: Results = RESULTS) -> None:
     started = [folder for folder in folders if (folder / "plan.json").is_file()]
     states = {folder.name: read_status(folder) if folder in started else None for folder in folders}
     if as_json:
-        print_json(
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Listed
+
+        emit(
             [
-                {"study": name, "finished": state and state.finished, "counts": state and state.counts}
+                Listed(name, None, None) if state is None else Listed(name, state.finished, state.counts)
                 for name, state in states.items()
             ]
         )
@@ -89,21 +95,36 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")
     ] = False,
+    as_json: Json = False,
     results: Results = RESULTS,
 ) -> None:
     """List the logs of a study's runs, or print the end of some. A RUN alone is of the study here."""
-    from ablate.cli.printing import make_console, print_log_ends, print_logs
+    from ablate.cli.printing import chosen_runs, log_end, make_console, print_log_ends, print_logs
     from ablate.cli.tailing import follow_log
     from ablate.running.status import status as read_status
 
     folder, run_name = _study_and_run(study, run_name, results)
     state = read_status(folder)
-    if run_name is None and not follow:
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Log
+
+        runs = state.runs if run_name is None else chosen_runs(state, run_name)
+        emit(
+            [
+                Log(
+                    run.key, run.variant, run.seed, run.category, run.state, run.log,
+                    () if run_name is None else tuple(log_end(run, lines)),
+                )
+                for run in runs
+            ]
+        )  # fmt: skip
+    elif run_name is None and not follow:
         print_logs(make_console(), state)
     elif follow:
         follow_log(folder, run_name, lines, print_at_once=lambda text: print(text, end="", flush=True))
     else:
-        print_log_ends(make_console(), state, run_name or "", lines)
+        print_log_ends(make_console(), chosen_runs(state, run_name or ""), lines)
 
 
 def _study_and_run(study: str | None, run: str | None, results: Path) -> tuple[Path, str | None]:
@@ -122,7 +143,7 @@ def _study_and_run(study: str | None, run: str | None, results: Path) -> tuple[P
         return study_folder(None, results), study
 
 
-def open_report(study: Study = None, results: Results = RESULTS) -> None:
+def open_report(study: Study = None, as_json: Json = False, results: Results = RESULTS) -> None:
     """Open a study's report in the browser; it is made first where there is none."""
     import webbrowser
 
@@ -132,7 +153,13 @@ def open_report(study: Study = None, results: Results = RESULTS) -> None:
         from ablate.doors import make_report
 
         page = make_report(folder)
-    print(page)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Reported
+
+        emit(Reported(str(page)))
+    else:
+        print(page)
     if not webbrowser.open(page.absolute().as_uri()):
         raise ConfigError("no browser can be opened here", hint="open the file above by hand")
 
@@ -151,6 +178,7 @@ def clean(
     interrupted: Annotated[
         bool, typer.Option("--interrupted", help="Also attempts that could be continued.")
     ] = False,
+    as_json: Json = False,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
@@ -173,10 +201,17 @@ def clean(
     ]
     if study is None:
         litter += unused_caches(cache_dir(cache), folders, dry=not yes)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Cleaned, Litter
+
+        items = tuple(Litter(str(item.path), item.why, item.size) for item in litter)
+        emit(Cleaned(yes, sum(item.bytes for item in items), items))
+        return
     print_litter(make_console(), litter, dry=not yes)
 
 
-def repair(study: Study = None, results: Results = RESULTS) -> None:
+def repair(study: Study = None, as_json: Json = False, results: Results = RESULTS) -> None:
     """Check every file of a study's finished runs; set damaged runs aside, for `resume` to compute."""
     from ablate.running.folder import Workspace
     from ablate.running.frame import FrameWriter
@@ -187,10 +222,16 @@ def repair(study: Study = None, results: Results = RESULTS) -> None:
     made = load_plan(workspace)
     found = set_aside_damaged(workspace, [run.key for run in made.runs])
     finished = sum(workspace.committed(run.key) for run in made.runs)
-    for line in found:
-        print(line)
     if finished:
         FrameWriter(workspace, made).write()
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Repaired
+
+        emit(Repaired(made.study, finished, len(made.runs), tuple(map(str, found))))
+        return
+    for line in found:
+        print(line)
     print(f"{finished} of {len(made.runs)} runs are finished and whole; runs.csv is remade from them")
     if found:
         print(f"continue with: ablate resume {workspace.study_dir}")

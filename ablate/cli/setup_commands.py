@@ -14,11 +14,19 @@ from ablate.cli.studies import load_study
 
 def priors(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the pictures.")],
+    as_json: Json = False,
 ) -> None:
     """Draw what each prior does: token masks, schedules, loss tails, attention weights."""
     from ablate.report.figures.priors import draw_priors as draw
 
-    for path in draw(out):
+    paths = tuple(map(str, draw(out)))
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Written
+
+        emit(Written(paths))
+        return
+    for path in paths:
         print(path)
 
 
@@ -46,6 +54,7 @@ def init(
     per_category: Annotated[bool, typer.Option("--per-category", help="One model per category.")] = False,
     out: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    as_json: Json = False,
     cache: Cache = None,
 ) -> None:
     """Write a commented study to start from."""
@@ -69,10 +78,16 @@ def init(
         per_category=per_category,
     )
     text = init_text(options)
-    if out is None:
+    if out is not None:
+        write_new(out, text, force=force)
+    if as_json:
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Written
+
+        emit(Written((), text) if out is None else Written((str(out),)))
+    elif out is None:
         print(text, end="")
     else:
-        write_new(out, text, force=force)
         print(f"wrote {out}; next: ablate plan {out}")
 
 
@@ -81,6 +96,10 @@ def schema(
     plugins: Annotated[
         list[str] | None,
         typer.Option("--plugin", metavar="MODULE", help="With a plug-in's settings.", show_default="none"),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="COMMAND", help="Of what a command prints with --json.", show_default="none"),
     ] = None,
 ) -> None:
     """Print the JSON schema of a spec, with which editors complete and check it.
@@ -94,6 +113,11 @@ def schema(
     from model.plugins import load_plugins
 
     load_plugins(plugins or (), Path())
+    if output is not None:
+        from ablate.cli.emitting import schema_of
+
+        print(json.dumps(schema_of(output), indent=1))
+        return
     text = json.dumps(study_schema(), indent=1) + "\n"
     if out is None:
         print(text, end="")
@@ -117,10 +141,8 @@ def doctor(
     cache: Cache = None,
 ) -> None:
     """Check versions, devices, disk and weights. Downloads nothing, changes nothing."""
-    from dataclasses import asdict
-
     from ablate.cli.doctor import examine
-    from ablate.cli.printing import make_console, print_findings, print_json
+    from ablate.cli.printing import make_console, print_findings
     from model.config import EncoderConfig
 
     encoder = EncoderConfig()
@@ -129,7 +151,9 @@ def doctor(
         encoder = study.config(study.rows()[0].overrides).encoder
     findings = examine(cache_dir(cache), results, encoder)
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        from ablate.cli.emitting import emit
+
+        emit(list(findings))
     else:
         print_findings(make_console(), findings)
     if any(finding.level == "problem" for finding in findings):

@@ -46,6 +46,7 @@ from ablate.cli.arguments import (
 from ablate.cli.cluster_commands import joined_study
 from ablate.cli.completion import offer_variants
 from ablate.cli.studies import find_study, load_study, place_of, warn_of
+from model.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.running.server import Remote
@@ -215,6 +216,7 @@ def show(
     out: Annotated[Path, typer.Option(metavar="PNG", help="With --attention: where to.")] = Path(
         "attention.png"
     ),
+    as_json: Json = False,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
@@ -222,15 +224,27 @@ def show(
     from ablate.cli.printing import make_console, print_study
 
     if attention is not None:
+        if as_json:
+            raise ConfigError("--attention draws a picture", hint="leave --json out")
         _show_attention(find_study(spec, results), attention, image, token, out, cache_dir(cache))
         return
-    study = load_study(spec, sets, results=results)
+    study = load_study(spec, sets, results=results, echo=not as_json)
+    if as_json:
+        from ablate.cli.emitting import emit, shown
+
+        emit(shown(study, variant))
+        return
     warn_of(study)
     print_study(make_console(), study, variant)
 
 
 def _show_attention(
-    folder: Path, variants: str, image: Path | None, token: str | None, out: Path, cache: Path
+    folder: Path,
+    variants: str,
+    image: Path | None,
+    token: str | None,
+    out: Path,
+    cache: Path,
 ) -> None:
     from ablate.report.figures.attention import attention_png
     from ablate.running.attended import attended, parse_token
@@ -296,6 +310,7 @@ def _start(
 
     for line in result.lines:
         say(line)
+    page, claims = None, ()
     interrupted = result.exit_code > 2
     if not interrupted and result.state.finished:
         with busy(None if events else console, "judging the results and drawing the report"):
@@ -305,9 +320,16 @@ def _start(
             judgement = judge(results / spec.study)
             page = write_report(judgement)
         if events:
-            say(f"report: {page}")
+            from ablate.report.tables.claims import claims_json
+
+            claims = tuple(claims_json(judgement)["claims"])
         else:
             print_ending(console, judgement, page)
+    if events:
+        state = result.state
+        content = {"finished": state.finished, "runs": len(state.runs), "failed": len(state.failed)}
+        ending = {"study": spec.study, "exit_code": result.exit_code, **content}
+        events.emit("finished", {**ending, "page": page and str(page), "claims": claims})
     return result.exit_code
 
 
@@ -320,7 +342,7 @@ def _print_plan(
     accept_code: bool,
     device: str | None = None,
 ) -> None:
-    from ablate.cli.printing import make_console, plan_json, print_json, print_plan
+    from ablate.cli.printing import make_console, plan_means, print_plan
     from ablate.running.earlier import Earlier, with_accepted
     from ablate.running.earlier import accept_code as accepting
     from ablate.running.folder import Workspace
@@ -342,6 +364,12 @@ def _print_plan(
     )
     total = total_seconds(lines)
     if as_json:
-        print_json(plan_json(made, lines, total))
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Planned
+        from ablate.study.effects import idle_settings
+
+        idle = idle_settings(spec)
+        means = {text: tuple(variants) for text, variants in plan_means(made).items()}
+        emit(Planned(spec.study, len(made.runs), made.duplicates, total, means, idle, lines))
     else:
         print_plan(make_console(), made, lines, total, workers)

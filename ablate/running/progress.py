@@ -187,20 +187,21 @@ class JsonView:
         """See :class:`View`."""
         for run, ended in self._changes.since(state):
             fields = {name: getattr(run, name) for name in ("key", "variant", "seed", "category", "state")}
-            self._emit("ended" if ended else "started", {**fields, "reason": run.reason})
+            self.emit("ended" if ended else "started", {**fields, "reason": run.reason})
         if self._last is None or self._clock() - self._last >= PLAIN_EVERY:
             self._last = self._clock()
             done, total = settled(state)
-            self._emit("progress", {"done": done, "total": total, "counts": state.counts, "eta": state.eta})
+            self.emit("progress", {"done": done, "total": total, "counts": state.counts, "eta": state.eta})
 
     def say(self, line: str) -> None:
         """See :class:`View`."""
-        self._emit("note", {"text": line})
+        self.emit("note", {"text": line})
 
     def close(self) -> None:
         """See :class:`View`."""
 
-    def _emit(self, event: str, fields: Mapping[str, object]) -> None:
+    def emit(self, event: str, fields: Mapping[str, object]) -> None:
+        """Write one object."""
         self._write(json.dumps({"event": event, "time": round(time.time(), 3), **fields}) + "\n")
 
 

@@ -30,7 +30,7 @@ class Paper:
         """The width of a figure whose content would fill ``wanted`` inches."""
         if not self.exact:
             return min(wanted, self.page)
-        return self.column if wanted <= 1.1 * self.column else self.page
+        return self.column if wanted <= 1.2 * self.column else self.page
 
 
 PLAIN = Paper()

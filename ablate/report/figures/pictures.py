@@ -6,8 +6,9 @@ import base64
 import functools
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.evidence.judgement import Judgement
 from ablate.report.figures import (
@@ -60,9 +61,13 @@ def draw(judgement: Judgement) -> dict[str, list[Picture]]:
     jobs = [(section, drawings) for section, figures in SECTIONS.items() for drawings in figures]
     drawn = shared_out([functools.partial(_pictures, drawings, judgement) for _, drawings in jobs])
     found: dict[str, list[Picture]] = {}
+    taken: Counter[str] = Counter()
     for (section, _), pictures in zip(jobs, drawn, strict=True):
-        if pictures:
-            found.setdefault(section, []).extend(pictures)
+        for picture in pictures:
+            taken[picture.name] += 1
+            again = taken[picture.name]
+            name = picture.name if again == 1 else f"{picture.name}_{again}"
+            found.setdefault(section, []).append(replace(picture, name=name))
     return found
 
 

@@ -185,5 +185,5 @@ def legend_columns(figure: Figure, labels: Sequence[str], width: float) -> int:
 
 
 def slug(text: str) -> str:
-    """Part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    """Part of a file name: letters and digits of any script. Different texts may give the same."""
+    return re.sub(r"[\W_]+", "_", text).strip("_")

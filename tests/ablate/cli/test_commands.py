@@ -260,15 +260,18 @@ def test_run_and_resume_speak_json_as_they_go(
     def run_study(plan: Any, *_: Any, view: Any) -> SimpleNamespace:
         specs.append(plan.spec)
         view.say("at work")
-        return SimpleNamespace(exit_code=1, lines=("closing line",), state=SimpleNamespace(finished=0))
+        return SimpleNamespace(
+            exit_code=1, lines=("closing line",), state=SimpleNamespace(finished=0, runs=[1], failed=[])
+        )
 
     monkeypatch.setattr("ablate.running.supervisor.run_study", run_study)
     places = ("--results", tmp_path / "results", "--cache", tmp_path / "cache")
     assert outcome("run", study, "--json", "--set", "seeds=1", "--threads", "2", *places) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["event"], line["text"]) for line in lines] == [
-        ("note", "at work"), ("note", "closing line"),
+    assert [(line["event"], line.get("text")) for line in lines] == [
+        ("note", "at work"), ("note", "closing line"), ("finished", None),
     ]  # fmt: skip
+    assert (lines[-1]["exit_code"], lines[-1]["runs"]) == (1, 1)
     folder = tmp_path / "results" / "tiny"
     folder.mkdir(parents=True)
     (folder / "plan.json").write_text("{}")

@@ -146,3 +146,12 @@ def test_pictures_are_files_of_their_kind() -> None:
     (forest,) = found["differences"]
     assert forest.png.startswith(b"\x89PNG") and forest.pdf.startswith(b"%PDF")
     assert forest.source.startswith("data:image/png;base64,")
+
+
+def test_figures_whose_names_look_alike_as_files_are_kept_apart() -> None:
+    effects = {"dinomaly": 0.0, "a+b": 0.01, "a-b": 0.01, "方向": 0.01}
+    claims = tuple(Claim(v, "dinomaly", None, "image_auroc", ">") for v in list(effects)[1:])
+    found = draw(Judgement(replace(results(effects, seeds=3, strata=False), claims=claims)))["claims"]
+    assert [p.name.removeprefix("specifications_") for p in found] == [
+        "a_b_dinomaly", "a_b_dinomaly_2", "方向_dinomaly"
+    ]  # fmt: skip

@@ -1,0 +1,139 @@
+"""Behavioural: what commands print with ``--json`` is as documented, to the key; exit codes are stable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from ablate.cli import commands as cli
+from ablate.cli.emitting import output_schema, reference
+from ablate.cli.output import OUTPUTS
+from tests.ablate.report_inputs import SPEC, write_study
+
+ROOT = Path(__file__).parents[3]
+TINY = """\
+study: tiny
+data: {dataset: stripes, categories: [domain_a], stripes: {size: 32, train: 2, test_good: 2, test_bad: 2}}
+base: {preset: pocket, train: {iterations: 2}}
+variants: {dinomaly: {}, top-q: {tail.q: 0.02, tail.direction: vertical, label: Ours}}
+seeds: 1
+claims: [top-q > dinomaly by image_auroc]
+keep: {maps: 0}
+"""
+WITHOUT_JSON = {"dashboard", "schema"}
+"""The one becomes another program, the other prints JSON anyway."""
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABLATE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "tiny.yaml").write_text(TINY)
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*arguments, "--json"])
+    told = capsys.readouterr()
+    assert int(str(ended.value.code)) == code, told
+    return told.out if code != 2 else told.err
+
+
+def valid(command: str, content: Any) -> Any:
+    validator = Draft202012Validator(output_schema(command))
+    assert [error.message for error in validator.iter_errors(content)] == []
+    return content
+
+
+def checked(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0, name: str = "") -> Any:
+    return valid(name or arguments[0], json.loads(said(capsys, *arguments, code=code)))
+
+
+def test_the_documentation_is_what_the_records_say() -> None:
+    assert (ROOT / "docs" / "json.md").read_text().endswith(reference())
+    assert json.dumps({command: output_schema(command) for command in OUTPUTS})
+
+
+def test_every_command_is_described() -> None:
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    names |= {f"data {command.name}" for command in cli.data_app.registered_commands}
+    assert names - WITHOUT_JSON == set(OUTPUTS) - {"any command"}
+
+
+def test_before_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = checked(capsys, "plan", "tiny.yaml")
+    assert (plan["runs"], [cell["state"] for cell in plan["cells"]]) == (2, ["new", "new"])
+    assert "'tail.direction' has no effect" in plan["warnings"][0]
+    shown = checked(capsys, "show", "tiny.yaml")
+    assert [(row["variant"], row["label"]) for row in shown["rows"]] == [
+        ("dinomaly", "dinomaly"), ("top-q", "Ours"),
+    ]  # fmt: skip
+    assert shown["rows"][1]["changes"]["tail.q"] == [0.1, 0.02]
+    assert "study: new" in checked(capsys, "init", "new")["text"]
+    assert checked(capsys, "init", "new", "--out", "new.yaml")["paths"] == ["new.yaml"]
+    assert checked(capsys, "data", "stripes", "drawn", name="data stripes")["paths"] == ["drawn"]
+    found = checked(capsys, "data", "check", "tiny.yaml", name="data check")
+    assert found["images"] and found["paths"] == ["tiny-data.png"]
+    checked(capsys, "encode", "tiny.yaml")
+    checked(capsys, "doctor", code=0 if _healthy(capsys) else 1)
+
+
+def _healthy(capsys: pytest.CaptureFixture[str]) -> bool:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--json"])
+    capsys.readouterr()
+    return ended.value.code == 0
+
+
+def test_mistakes_are_one_object_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.yaml").write_text("study: s\ndata: {dataset: strips}\nvariants: {a: {tail.q: 2}}\n")
+    errors = valid("any command", json.loads(said(capsys, "plan", "bad.yaml", code=2)))["errors"]
+    assert [error["where"] for error in errors] == ["bad.yaml:2:17", "bad.yaml:3:24"]
+    assert errors[0]["hint"] == "did you mean 'stripes'?"
+
+
+@pytest.mark.slow
+def test_a_real_run_line_by_line_and_what_can_be_asked_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.loads(line) for line in said(capsys, "run", "tiny.yaml").splitlines()]
+    for line in lines:
+        valid("run", line)
+    events = [line["event"] for line in lines]
+    assert events.count("ended") == 2 and events[-1] == "finished"
+    assert {"started", "progress"} <= set(events)
+    end = lines[-1]
+    assert (end["exit_code"], end["finished"], end["runs"], end["failed"]) == (0, 2, 2, 0)
+    assert Path(end["page"]).is_file() and end["claims"][0]["verdict"]
+    again = [valid("resume", json.loads(line)) for line in said(capsys, "resume", "tiny").splitlines()]
+    assert again[-1]["finished"] == 2 and "ended" not in [line["event"] for line in again]
+    assert checked(capsys, "status", "tiny")["counts"] == {"done": 2}
+    assert all(not log["lines"] for log in checked(capsys, "logs", "tiny"))
+    (log,) = checked(capsys, "logs", "tiny", "top-q")
+    assert log["variant"] == "top-q" and log["lines"]
+    assert checked(capsys, "verify", "tiny")["agrees"] is True
+    assert checked(capsys, "repair", "tiny") == {"study": "tiny", "finished": 2, "runs": 2, "damaged": []}
+    assert checked(capsys, "clean")["deleted"] is False
+
+
+def test_of_results(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    write_study(Path("results/directional-tail"), pictures=False)
+    assert checked(capsys, "status", "directional-tail")["counts"] == {"done": 20}
+    assert [study["study"] for study in checked(capsys, "ls")] == ["directional-tail"]
+    claims = checked(capsys, "claims", "directional-tail")["claims"]
+    assert [set(claim) >= {"claim", "verdict", "p_holm"} for claim in claims] == [True] * 3
+    strict = checked(capsys, "claims", "directional-tail", "--strict", code=1)
+    assert len(strict["claims"]) == 3
+    page = Path("results/directional-tail/report/report.html")
+    page.parent.mkdir()
+    page.write_text("made before")
+    monkeypatch.setattr("webbrowser.open", lambda _url: True)
+    assert checked(capsys, "open", "directional-tail") == {"page": str(page)}
+    Path("more.csv").write_text("variant,metric,value\nPatchCore,image_auroc,99.1\n")
+    assert checked(capsys, "import", "directional-tail", "more.csv", "--source", "a paper")["values"] >= 1
+    other = SPEC.replace("study: directional-tail", "study: other")
+    write_study(Path("results/other"), other, pictures=False)
+    assert checked(capsys, "compare", "directional-tail", "other")
