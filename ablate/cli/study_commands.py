@@ -46,6 +46,7 @@ from ablate.cli.arguments import (
 from ablate.cli.cluster_commands import joined_study
 from ablate.cli.completion import offer_variants
 from ablate.cli.studies import find_study, load_study, place_of, warn_of
+from model.errors import ConfigError
 
 if TYPE_CHECKING:
     from ablate.running.server import Remote
@@ -197,12 +198,36 @@ def show(
     variant: Annotated[
         str | None, typer.Option(help="Only this one.", autocompletion=offer_variants)
     ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Draw where trained variants take one token from: their attention rows, side by side.",
+            show_default="settings",
+        ),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="With --attention: the image.", show_default="the first defect")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="ROW,COLUMN", help="With --attention.", show_default="on the defect"),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="PNG", help="With --attention: where to.")] = Path(
+        "attention.png"
+    ),
     as_json: Json = False,
     results: Results = RESULTS,
+    cache: Cache = None,
 ) -> None:
-    """Show what every variant resolves to, and its schedules over training."""
+    """Show what every variant resolves to, and its schedules over training; or its attention."""
     from ablate.cli.printing import make_console, print_study
 
+    if attention is not None:
+        if as_json:
+            raise ConfigError("--attention draws a picture", hint="leave --json out")
+        _show_attention(find_study(spec, results), attention, image, token, out, cache_dir(cache))
+        return
     study = load_study(spec, sets, results=results, echo=not as_json)
     if as_json:
         from ablate.cli.emitting import emit, shown
@@ -211,6 +236,27 @@ def show(
         return
     warn_of(study)
     print_study(make_console(), study, variant)
+
+
+def _show_attention(
+    folder: Path,
+    variants: str,
+    image: Path | None,
+    token: str | None,
+    out: Path,
+    cache: Path,
+) -> None:
+    from ablate.report.figures.attention import attention_png
+    from ablate.running.attended import attended, parse_token
+    from model.files import write_bytes
+
+    names = [name.strip() for name in variants.split(",") if name.strip()]
+    made = attended(folder, names, cache=cache, image=image, token=parse_token(token))
+    write_bytes(out, attention_png(made))
+    for name in made.rows:
+        row, column = made.along(name)
+        print(f"{name}: {row:.1%} of the weights in the token's row, {column:.1%} in its column")
+    print(f"wrote {out}: token {made.token[0]},{made.token[1]} of {made.name}")
 
 
 def _remote(storage: str | None, shared: bool, lease: float) -> Remote | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import load_file
 
 from ablate.running.folder import Workspace
 from ablate.running.recorded import StoredPlan, load_plan
-from ablate.study.plan import PlanRow
-from model.dinomaly import build_model
+from ablate.study.plan import PlanRow, Run
+from model.dinomaly import Dinomaly, build_model
 from model.errors import CheckpointError, ConfigError
 from model.export import export
 from model.suggest import suggestion
@@ -30,14 +31,31 @@ def export_variant(
     CheckpointError: the run is not finished, or did not keep its weights.
     UserError, StorageError: as :func:`model.export.export`.
     """
+    run, model = trained(study_dir, variant, seed=seed, category=category)
+    about = {
+        "study": load_plan(Workspace(study_dir)).study,
+        "variant": variant,
+        "seed": run.seed,
+        "key": run.key,
+    }
+    return export(model, out, crop=run.config.image.crop, score=run.config.score, metadata=about)
+
+
+def trained(
+    study_dir: Path, variant: str, *, seed: int | None = None, category: str | None = None
+) -> tuple[Run, Dinomaly]:
+    """A variant's run and its trained model, in eval mode; ``seed``, ``category``: the first by default.
+
+    Raises ConfigError and CheckpointError as :func:`export_variant`.
+    """
     workspace = Workspace(study_dir)
     plan = load_plan(workspace)
     row = _row(plan, variant, seed, category)
     run = next(run for run in plan.runs if run.key == row.key)
     if run.config.method != "dinomaly":
         raise ConfigError(
-            f"'{variant}' is method {run.config.method}, which has no network to export",
-            hint="export a variant of method: dinomaly",
+            f"'{variant}' is method {run.config.method}, which has no network",
+            hint="take a variant of method: dinomaly",
         )
     weights = workspace.run_dir(row.key) / "weights.safetensors"
     if not weights.is_file():
@@ -52,8 +70,7 @@ def export_variant(
         )
     model = build_model(run.config)
     model.student.load_state_dict(load_file(weights))
-    about = {"study": plan.study, "variant": variant, "seed": row.seed, "key": row.key}
-    return export(model, out, crop=run.config.image.crop, score=run.config.score, metadata=about)
+    return replace(run, variant=variant, seed=row.seed), model.eval()
 
 
 def _row(plan: StoredPlan, variant: str, seed: int | None, category: str | None) -> PlanRow:
