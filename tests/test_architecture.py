@@ -20,6 +20,7 @@ LAYERS = (
     "ablate.evidence",
     "ablate.report",
     "ablate.until_decided",
+    "ablate.gating",
     "ablate.doors",
     "ablate.cli",
 )
