@@ -117,9 +117,9 @@ def start(
             "--slurm needs a server for the queue: file locks are not safe across a cluster's nodes",
             hint="add --storage postgresql://user@host/database; docs/cluster.md says how to start one",
         )
-    if spec.search:
-        if remote is not None:
-            raise ConfigError("a search runs on one machine", hint="leave --storage out")
+    if spec.search and remote is not None:
+        raise ConfigError("a search runs on one machine", hint="leave --storage out")
+    if spec.search and not spec.search.arms:
         from ablate.running.search import run_search
 
         return run_search(spec, results, options, view=view)
@@ -133,6 +133,10 @@ def start(
     def compute(plan: Plan, shown: View | None) -> Result:
         return _compute(adopt(plan, results), results, options, shown, remote, slurm)
 
+    if spec.search:
+        from ablate.search_arms import run_arms
+
+        return run_arms(spec, results, options, view, futility=futility, compute=compute)
     if spec.max_seeds is not None and spec.claims:
         from ablate.until_decided import run_until_decided
 

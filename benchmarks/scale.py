@@ -26,9 +26,9 @@ from ablate.running.cluster import Joined, plan_study
 from ablate.running.folder import Workspace
 from ablate.running.frame import FrameWriter
 from ablate.running.journal import Journal, quiet_optuna
+from ablate.running.lease import Lease
 from ablate.running.ledger import Ledger
 from ablate.running.manifest import seal
-from ablate.running.postgres import Lease
 from ablate.running.queue import Queue
 from ablate.running.recorded import StoredPlan, write_plan
 from ablate.running.remote import read_shared

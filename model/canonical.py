@@ -92,7 +92,7 @@ def _steady(config: ModelConfig) -> ModelConfig:
 
 def _steady_knobs(section: Any) -> dict[str, float]:
     """Knobs of a section whose schedules never move, as numbers."""
-    knobs = {name: getattr(section, name) for name in knobs_of(type(section))}
+    knobs = {name: getattr(section, name) for name in knobs_of(type(section))}  # type: ignore[arg-type]
     return {
         name: knob.to
         for name, knob in knobs.items()

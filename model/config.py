@@ -382,12 +382,10 @@ def build_config(values: Mapping[str, Any]) -> ModelConfig:
     return _ADAPTER.validate_json(json.dumps(values), strict=True)
 
 
-_hints = functools.cache(get_type_hints)  # a plan asks thousands of times
-
-
+@functools.cache  # a plan asks thousands of times
 def knobs_of(section: type) -> tuple[str, ...]:
     """Fields of a section's dataclass that may be schedules, in order: their annotations say so."""
-    return tuple(name for name, hint in _hints(section).items() if Schedule in get_args(hint))
+    return tuple(name for name, hint in get_type_hints(section).items() if Schedule in get_args(hint))
 
 
 def sections_of(method: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ LAYERS = (
     "ablate.report",
     "ablate.until_decided",
     "ablate.gating",
+    "ablate.search_arms",
     "ablate.doors",
     "ablate.cli",
 )

@@ -8,12 +8,14 @@ elsewhere: claims stay with their own studies.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ablate.evidence.differences import Difference, difference, holm
+from ablate.evidence.judgement import Comparison, Judgement
 from ablate.evidence.results import Results
 from model.errors import StorageError
 
@@ -134,3 +136,40 @@ def _warnings(studies: Sequence[Results], shared: Sequence[str]) -> list[str]:
 
 def _theirs(studies: Sequence[Results]) -> list[str]:
     return [f"{study.name}: {warning}" for study in studies for warning in study.warnings]
+
+
+@dataclass(frozen=True)
+class ByName:
+    """Two studies' variants of one name, paired by seed on the first one's primary metric."""
+
+    results: Results
+    """Both studies as one."""
+    comparison: Comparison
+    names: tuple[str, ...]
+    """Variants that both studies have."""
+    differences: Mapping[str, Difference]
+    """Name -> the second study's variant minus the first one's, one Holm family; none where both are the
+    same runs."""
+
+
+def by_name(first: Results, second: Results) -> ByName:
+    """Compare the variants that two studies both have.
+
+    Raises
+    ------
+    StorageError: the studies share no variant or no category.
+    """
+    made = together([first, second], Path())
+    names = tuple(v for v in first.variants if v in second.variants)
+    if not names:
+        raise StorageError(
+            f"{first.name} and {second.name} have no variant of one name",
+            hint="ablate report A B shows all of them side by side",
+        )
+    other = {v: f"{second.name}/{v}" for v in names if f"{second.name}/{v}" in made.variants}
+    comparison = Judgement(made).comparison(first.primary)
+    found = holm(
+        difference(comparison.matrix, theirs, f"{first.name}/{v}", first.primary, alpha=first.alpha)
+        for v, theirs in other.items()
+    )
+    return ByName(made, comparison, names, dict(zip(other, found, strict=True)))

@@ -30,6 +30,7 @@ from ablate.evidence.stats import (
     smallest_sign_flip_p,
 )
 from ablate.evidence.values import Matrix, mean_by_seed
+from model.metric_names import METRICS
 
 EQUAL_FROM = 5
 """Fewest seeds at which the same value in all of them is more than chance (a metric of few images takes few
@@ -52,7 +53,7 @@ class Difference:
     category: str | None
     """One category, or None for the mean over ``categories``."""
     estimate: Estimate
-    """Of the per-seed differences (points)."""
+    """Of the per-seed differences (points); the interval stays within -100 and 100."""
     per_seed: tuple[float, ...]
     """Points, in the order of ``seeds``."""
     seeds: tuple[Any, ...]
@@ -198,6 +199,9 @@ def difference(
         rows = [i for i, seed in enumerate(matrix.seeds) if seed in means.seeds]
         columns = [i for i, name in enumerate(matrix.categories) if name in means.categories]
         a, b = a[np.ix_(rows, columns)], b[np.ix_(rows, columns)]
+    estimate = interval(means.values, alpha).scaled(POINTS)
+    if metric in METRICS:
+        estimate = estimate.within(-POINTS, POINTS)
     wins = np.where(np.abs(a - b) < SAME, 0.5, a > b)
     error = float((1 - b).mean()) if b.size else NAN
     gain = float((a - b).mean()) if b.size else NAN
@@ -207,7 +211,7 @@ def difference(
         baseline=baseline,
         metric=metric,
         category=category,
-        estimate=interval(means.values, alpha).scaled(POINTS),
+        estimate=estimate,
         per_seed=tuple(v * POINTS for v in means.values),
         seeds=means.seeds,
         categories=means.categories,

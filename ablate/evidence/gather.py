@@ -21,10 +21,10 @@ from ablate.evidence.derived import derived_plan
 from ablate.evidence.kept import read_kept
 from ablate.evidence.origins import origin_warnings
 from ablate.evidence.quoted import read_quoted
+from ablate.evidence.reading import TEXT_COLUMNS, read_frame
 from ablate.evidence.results import Results, RunState
-from ablate.evidence.searched import Searched, read_searched
+from ablate.evidence.searched import searches_of
 from ablate.running.folder import Workspace
-from ablate.running.frame import collect, frame_changed
 from ablate.running.recorded import StoredPlan, load_plan
 from ablate.running.scores import WHOLE, reporting_split
 from ablate.running.seal import Sealed, read_sealed
@@ -41,7 +41,6 @@ from model.errors import StorageError, UserError
 from model.files import read_json
 from model.metric_names import METRICS, all_metrics
 
-TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
 _DONE = ("done", "reused")
 
 
@@ -122,57 +121,12 @@ def gather(study_dir: Path) -> Results:
         encoder="; ".join(dict.fromkeys(map(describe, _encoders(spec, configs)))),
         provenance=kept.provenance if kept else _provenance(workspace, runs),
         images=kept.image_variances if kept else {},
-        searched=_searched(workspace, spec, frame, layout.variants, baseline),
+        searched=searches_of(workspace, spec, frame, layout.variants, baseline),
         quoted=read_quoted(study_dir),
         nan_reasons=kept.nan_reasons if kept else _nan_reasons(workspace, frame),
         origins=origins,
         warnings=tuple(warnings),
     )
-
-
-def read_frame(workspace: Workspace, plan: StoredPlan | None = None) -> pd.DataFrame:
-    """``runs.csv``, or the same from the run folders if it has not been written yet.
-
-    Names stay text, whatever they look like (a category may be called 001 or NA).
-    Raises :class:`StorageError` if there is neither, or the file is not one of ours.
-    """
-    if frame_changed(workspace.frame):
-        raise StorageError(
-            "changed since it was written; its numbers are not read",
-            where=str(workspace.frame),
-            hint=f"ablate repair {workspace.study_dir} remakes it from the runs",
-        )
-    try:
-        frame = pd.read_csv(workspace.frame, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        return _collected(workspace, plan)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"unreadable: {error}", where=str(workspace.frame)) from error
-    lacking = {*TEXT_COLUMNS, "seed", "value"} - set(frame.columns)
-    if lacking:
-        raise StorageError(
-            f"column {', '.join(sorted(lacking))} is missing",
-            where=str(workspace.frame),
-            hint="delete it: it is remade from the runs",
-        )
-    try:
-        frame["value"] = frame["value"].replace("", "nan").astype(float)
-        frame["seed"] = frame["seed"].astype(int)
-    except ValueError as error:
-        raise StorageError(f"not a number: {error}", where=str(workspace.frame)) from error
-    for factor in (c for c in frame.columns if c not in (*TEXT_COLUMNS, "seed", "value")):
-        numbers = pd.to_numeric(frame[factor].replace("", "nan"), errors="coerce")
-        blank = frame[factor].isin(["", "nan"])
-        frame[factor] = numbers if numbers[~blank].notna().all() else frame[factor].where(~blank, None)
-    return frame
-
-
-def _collected(workspace: Workspace, plan: StoredPlan | None) -> pd.DataFrame:
-    if plan is None:
-        raise StorageError(
-            "no such study, or nothing in it", where=str(workspace.study_dir), hint="ablate run STUDY.yaml"
-        )
-    return collect(workspace.study_dir, plan)
 
 
 def _plan(workspace: Workspace, warnings: list[str]) -> StoredPlan | None:
@@ -240,9 +194,8 @@ def _differing_data(run: Run, runs: Iterable[Run]) -> dict[str, Any]:
 
 
 def _selects_on_report(spec: StudySpec | None, plan: StoredPlan | None) -> bool:
-    if plan is not None:
-        return plan.selected_on_reported
-    return spec is not None and spec.search is not None and spec.data.selection == "none"
+    selected = spec is not None and spec.search is not None and spec.data.selection == "none"
+    return selected or (plan is not None and plan.selected_on_reported)
 
 
 def _encoders(spec: StudySpec | None, configs: Mapping[str, Run]) -> list[EncoderConfig]:
@@ -355,22 +308,6 @@ def _sealed(workspace: Workspace, warnings: list[str]) -> Sealed:
                 f"Declared otherwise after the first runs: {', '.join(changed)} (see claims.jsonl)."
             )
     return sealed
-
-
-def _searched(
-    workspace: Workspace,
-    spec: StudySpec | None,
-    frame: pd.DataFrame,
-    variants: tuple[str, ...],
-    baseline: str,
-) -> Searched | None:
-    if spec is None or spec.search is None:
-        return None
-    rows = {row.variant: row for row in spec.rows()}
-    winner = next((v for v in variants if v not in rows), "")
-    config = spec.config(rows[baseline].overrides if baseline in rows else {})
-    own = unnest(dump_config(config), ModelConfig)
-    return read_searched(workspace.search_frame, spec.search, frame, own, baseline, winner)
 
 
 def opening_comment(text: str) -> tuple[str, ...]:

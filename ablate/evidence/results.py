@@ -102,8 +102,8 @@ class Results:
     behind."""
     folders: Mapping[str, Path] = field(default_factory=dict)
     """By run key: its study's folder, where that is not ``folder`` (several studies side by side)."""
-    searched: Searched | None = None
-    """Of a search: what it tried, and how optimistic selecting made it."""
+    searched: tuple[Searched, ...] = ()
+    """Of a search (or of each of its arms): what it tried, and how optimistic selecting made it."""
     quoted: tuple[QuotedRow, ...] = ()
     """Rows from elsewhere: shown, never compared."""
     nan_reasons: Mapping[tuple[str, str, str], str] = field(default_factory=dict)

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ablate.evidence.reading import read_frame
 from ablate.evidence.stats import POINTS
-from ablate.study.spec import SearchConfig
+from ablate.running.folder import Workspace
+from ablate.running.scores import reporting_split
+from ablate.study.arms import arm_of
+from ablate.study.settings import unnest
+from ablate.study.spec import SearchConfig, StudySpec
+from model.config import ModelConfig, dump_config
+from model.errors import StorageError
 
 
 @dataclass(frozen=True)
@@ -96,3 +103,36 @@ def _lead(frame: pd.DataFrame, search: SearchConfig, winner: str, baseline: str)
         return math.nan
     both = (wide[winner] - wide[baseline]).dropna()
     return POINTS * float(both.groupby("seed").mean().mean()) if len(both) else math.nan
+
+
+def searches_of(
+    workspace: Workspace,
+    spec: StudySpec | None,
+    frame: pd.DataFrame,
+    variants: tuple[str, ...],
+    baseline: str,
+) -> tuple[Searched, ...]:
+    """Of the study's search, or of each of its arms."""
+    if spec is None or spec.search is None:
+        return ()
+    if spec.search.arms:
+        found = (_arm(workspace, arm_of(spec, arm)) for arm in spec.variants)
+        return tuple(replace(one, winner=arm) for arm, one in zip(spec.variants, found, strict=True) if one)
+    rows = {row.variant: row for row in spec.rows()}
+    winner = next((v for v in variants if v not in rows), "")
+    config = spec.config(rows[baseline].overrides if baseline in rows else {})
+    own = unnest(dump_config(config), ModelConfig)
+    made = read_searched(workspace.search_frame, spec.search, frame, own, baseline, winner)
+    return () if made is None else (made,)
+
+
+def _arm(workspace: Workspace, arm: StudySpec) -> Searched | None:
+    own = Workspace(workspace.root / arm.study)
+    try:
+        frame = read_frame(own)
+    except StorageError:
+        return None
+    frame = frame[frame["split"] == reporting_split(set(frame["split"]))]
+    return next(
+        iter(searches_of(own, arm, frame, tuple(dict.fromkeys(frame["variant"])), arm.baseline)), None
+    )

@@ -60,6 +60,12 @@ class Estimate:
         :func:`level_ends`)."""
         return Estimate(self.mean, self.sd, self.n, *level_ends(self.mean, self.high - self.mean))
 
+    def within(self, low: float, high: float) -> Estimate:
+        """The same with an interval that does not leave [low, high]."""
+        if np.isnan(self.low):
+            return self
+        return Estimate(self.mean, self.sd, self.n, max(self.low, low), min(self.high, high))
+
     def scaled(self, factor: float) -> Estimate:
         """The same in other units (``factor`` > 0)."""
         return Estimate(self.mean * factor, self.sd * factor, self.n, self.low * factor, self.high * factor)

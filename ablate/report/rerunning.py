@@ -11,7 +11,8 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ablate.evidence.gather import gather, read_frame
+from ablate.evidence.gather import gather
+from ablate.evidence.reading import read_frame
 from ablate.evidence.stats import POINTS
 from ablate.running.folder import Workspace
 from ablate.running.material import prepare as prepare_run

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.running.folder import Workspace
+from ablate.running.frame import frame_lock
 from ablate.running.locks import KernelLock
 from ablate.running.recorded import load_plan
+from ablate.running.session import files_of_session, live_sessions
 from model.files import storage_errors
 
 
@@ -43,6 +45,7 @@ def clean(study_dir: Path, dry: bool = True, *, interrupted: bool = False) -> li
             if why:
                 litter.append(dispose(path, why, dry))
     litter += _session_litter(workspace, dry)
+    litter += _drafts(workspace, dry)
     for path in sorted(workspace.logs.glob("*.log")):
         if path.stem not in wanted and not path.name.startswith("worker-"):
             lock = KernelLock(workspace.key_lock(path.stem))
@@ -73,9 +76,22 @@ def _session_litter(workspace: Workspace, dry: bool) -> list[Litter]:
         if not lock.try_acquire():
             continue
         with lock:
-            files = sorted(workspace.workers.glob(f"{path.stem}[.-]*"))
+            files = files_of_session(workspace, path.stem)
             litter += [dispose(file, "its supervisor is gone", dry) for file in files]
     return litter
+
+
+def _drafts(workspace: Workspace, dry: bool) -> list[Litter]:
+    """Files of the study that a killed process was about to replace; whoever does so holds a lock."""
+    locks = [KernelLock(workspace.lock), KernelLock(frame_lock(workspace.frame))]
+    try:
+        if live_sessions(workspace) or not all(lock.try_acquire() for lock in locks):
+            return []
+        drafts = sorted(workspace.study_dir.glob(".*.tmp"))
+        return [dispose(path, "its writer was killed", dry) for path in drafts]
+    finally:
+        for lock in locks:
+            lock.release()
 
 
 def dispose(path: Path, why: str, dry: bool) -> Litter:

@@ -18,8 +18,9 @@ from typing import Any
 
 from ablate.running import artifacts
 from ablate.running.folder import Workspace
+from ablate.running.lease import Timing
 from ablate.running.manifest import damage, set_aside
-from ablate.running.postgres import PostgresQueue, Timing, decode
+from ablate.running.postgres import PostgresQueue, decode
 from ablate.running.recorded import StoredPlan, dump_plan, load_plan
 from ablate.running.server import Server
 from ablate.study.spec import StudySpec

@@ -57,7 +57,7 @@ class FrameWriter:
     def write(self) -> None:
         """Replace ``runs.csv`` in one step. Raises StorageError if the disk refuses."""
         # Under a lock, so that of two supervisors the one that has read more writes last.
-        with locked(self.workspace.frame.with_name(".runs.csv.lock")):
+        with locked(frame_lock(self.workspace.frame)):
             content = self.frame().to_csv(index=False).encode()
             remember_digest(self.workspace.frame, content)
             write_bytes(self.workspace.frame, content)
@@ -72,6 +72,11 @@ class FrameWriter:
             with storage_errors(self.workspace.run_dir(row.key)):
                 self._scores[row.key] = list(read_scores(self.workspace.run_dir(row.key) / "metrics.csv"))
         return self._scores[row.key]
+
+
+def frame_lock(frame: Path) -> Path:
+    """Lock of whoever writes the frame."""
+    return frame.with_name(f".{frame.name}.lock")
 
 
 def _digest_file(frame: Path) -> Path:

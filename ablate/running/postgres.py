@@ -1,22 +1,19 @@
 """The queue in PostgreSQL, for several machines.
 
-One table of ours holds the claims; Optuna only optimises, and whatever starts workers only starts them.
-Invariants:
+One table of ours holds the leases; Optuna only optimises, SLURM only starts workers. Invariants:
 
 1. A run is taken by one ``UPDATE`` of the first free row (``FOR UPDATE SKIP LOCKED``), which raises the
    row's *token*. Every later statement about the run names the token, so who has been overtaken changes
    nothing: 0 rows means fenced.
-2. A claim is a lease by the *server's* clock; no worker's clock counts. It is renewed from a thread of
-   its own. Expiry has grace after a start of the server, when nobody could renew.
+2. A lease ends by the *server's* clock alone. It is renewed from a thread of its own. Expiry has grace
+   after a start of the server, when nobody could renew.
 3. An attempt works in ``.attempts/<key>.<token>``, so a stopped worker that continues writes nowhere that
    its successor reads; it starts from a copy of the newest checkpoint before it.
 4. Commit: in a shared folder, one rename to ``runs/<key>`` (the first wins; the manifest says whose it
    is), then a compare-and-set on the token. Without one, the files go to the database first, and the
    compare-and-set, which names their digests, is the commit.
 5. Every statement may be sent again after a lost connection: all are idempotent. The server is waited for
-   for ever, but not by a worker that has been asked to stop.
-
-No advisory locks: they die with a connection, not with a worker.
+   for ever, but not by a worker that has been asked to stop. No advisory locks: they die with a connection.
 """
 
 from __future__ import annotations
@@ -28,8 +25,6 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -39,95 +34,19 @@ from ablate.running import artifacts
 from ablate.running.attempt import Kind, run_label
 from ablate.running.files import move_into_place
 from ablate.running.folder import ATTEMPT, CHECKPOINT, Workspace
+from ablate.running.lease import Lease, Timing
 from ablate.running.locks import is_held
 from ablate.running.manifest import MANIFEST, damage, seal, set_aside
 from ablate.running.queue import Buried, Nothing
 from ablate.running.server import Server
 from ablate.running.session import WorkerId
 from ablate.study.plan import Run
-from model.files import drop_drafts, read_json, storage_errors, write_text
+from model.files import read_json, storage_errors
 
 STOPPING_PATIENCE = 10.0
 """Seconds that a worker which has been asked to stop waits for the server."""
 MOST_EXPIRIES = 5
 """Leases of a run that may expire before it is suspected of taking its machines down."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Of leases, in seconds; common to all workers of a study."""
-
-    lease: float = 60.0
-    beat: float = 10.0
-    grace: float = 60.0
-    """After a start of the server."""
-
-    @classmethod
-    def of(cls, lease: float) -> Timing:
-        """The usual proportions."""
-        return cls(lease, lease / 6, lease)
-
-
-@dataclass
-class Lease:
-    """The right to compute a run, for as long as it is renewed."""
-
-    run: Run
-    number: int
-    token: int
-    attempts: Path
-    """The study's folder of attempts."""
-    upkeep: Callable[[Lease], AbstractContextManager[Any]] = field(repr=False)
-    _lost: threading.Event = field(default_factory=threading.Event, repr=False)
-
-    @property
-    def attempt_dir(self) -> Path:
-        """Of this attempt alone."""
-        return self.attempts / f"{self.run.key}.{self.token}"
-
-    @property
-    def lock(self) -> AbstractContextManager[Any]:
-        """Renews the lease until it is left."""
-        return self.upkeep(self)
-
-    @property
-    def lost(self) -> bool:
-        """Whether the server has said that the run is another's."""
-        return self._lost.is_set()
-
-    def lose(self) -> None:
-        """Take note of it."""
-        self._lost.set()
-
-    def begin(self) -> float:
-        """Make the folder, with the newest checkpoint before this attempt; see :class:`Taken`."""
-        folder, seconds = self.attempt_dir, 0.0
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            drop_drafts(folder)
-            earlier = [path for path in self.earlier() if (path / CHECKPOINT).is_file()]
-            if earlier and not (folder / CHECKPOINT).exists():
-                draft = folder / f".{CHECKPOINT}.tmp"
-                shutil.copyfile(earlier[0] / CHECKPOINT, draft)
-                draft.replace(folder / CHECKPOINT)
-                note = read_json(earlier[0] / ATTEMPT) or {}
-                seconds = float(note.get("seconds", 0.0))
-        self.suspend(seconds)
-        return seconds
-
-    def suspend(self, seconds: float) -> None:
-        """Remember the time spent."""
-        text = dumps({"token": self.token, "seconds": round(seconds, 3)})
-        write_text(self.attempt_dir / ATTEMPT, text, durable=False)
-
-    def earlier(self) -> list[Path]:
-        """Folders of attempts before this one, the newest first."""
-        found = {int(p.suffix[1:]): p for p in self.attempts.glob(f"{self.run.key}.*") if _numbered(p)}
-        return [found[token] for token in sorted(found, reverse=True) if token < self.token]
-
-
-def _numbered(path: Path) -> bool:
-    return path.suffix[1:].isdecimal()
 
 
 _FREE = """
@@ -333,7 +252,7 @@ class PostgresQueue:
         done = self._change(
             "UPDATE ablate_run SET state = 'done', files = %s, seconds = %s, ended = clock_timestamp() "
             "WHERE study = %s AND key = %s AND token = %s AND state IN ('running', 'done')",
-            (None if files is None else dumps(files), seconds, self.study, lease.run.key, lease.token),
+            (None if files is None else json.dumps(files), seconds, self.study, lease.run.key, lease.token),
         )
         if not done:
             lease.lose()

@@ -21,12 +21,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
-from ablate.running.journal import Trials, quiet_optuna, sound_journal
+from ablate.running.journal import Journal, Trials, quiet_optuna, sound_journal
 from ablate.running.ledger import Ledger
 from ablate.running.process import load_function
 from ablate.running.progress import PlainView, View
@@ -38,7 +39,7 @@ from ablate.running.search_definition import (
     dump_space,
     final_rows,
 )
-from ablate.running.search_space import check_pruner
+from ablate.running.search_space import check_pruner, values_of
 from ablate.running.session import RunOptions, announced, live_sessions, new_session, write_session
 from ablate.running.status import open_configurations, proposed, read_searched, read_status
 from ablate.running.supervisor import Work, planned_work, print_error, supervise
@@ -177,6 +178,17 @@ def best_trial(configurations: Trials) -> FrozenTrial | None:
     """The trial with the highest objective, the oldest of equals; None if none was judged."""
     done = [t for t in configurations.all() if t.state == TrialState.COMPLETE and t.value is not None]
     return max(done, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def winner_of(spec: StudySpec, root: Path) -> dict[str, Any] | None:
+    """What a finished search has found, by dotted path; None before its winner is tabulated."""
+    workspace = Workspace(root / spec.study)
+    assert spec.search is not None
+    with contextlib.suppress(StorageError):
+        if load_plan(workspace).rows:
+            best = best_trial(open_configurations(Journal(workspace), spec.study))
+            return None if best is None else values_of(spec.search, best.params)
+    return None
 
 
 def search_table(configurations: Trials, search: SearchConfig) -> str:

@@ -126,8 +126,14 @@ def write_session(workspace: Workspace, session: Session) -> None:
 
 def close_session(workspace: Workspace, session: Session) -> None:
     """Remove the session's files, while its lock is still held."""
-    for path in workspace.workers.glob(f"{session.id}[.-]*"):
+    for path in files_of_session(workspace, session.id):
         path.unlink(missing_ok=True)
+
+
+def files_of_session(workspace: Workspace, name: str) -> list[Path]:
+    """Its lock, its file, its workers' files, and what a killed worker left half written of them."""
+    found = (workspace.workers.glob(f"{start}{name}[.-]*") for start in ("", "."))
+    return sorted(path for paths in found for path in paths)
 
 
 def load_session(workspace: Workspace, name: str) -> Session:

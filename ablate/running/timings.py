@@ -16,6 +16,8 @@ from model.files import read_json
 class Timing:
     """What a committed run took."""
 
+    method: str
+    """What is not trained takes no time per iteration, so methods say nothing of each other."""
     encoder: str
     image: tuple[int, int]
     """Height and width of the network's input, pixels."""
@@ -40,11 +42,11 @@ class Timings:
     def estimate(self, run: Run, *, device: str | None = None) -> float | None:
         """Seconds that ``run`` will take: median of like runs, else scaled by iterations, else None.
 
-        Like: same encoder and input size, and same ``device`` if one is named (a GPU's name, or
+        Like: same method, encoder and input size, and same ``device`` if one is named (a GPU's name, or
         ``cpu``: see :func:`ablate.running.process.device_name`). A GPU says nothing about a processor.
         """
         iterations = run.config.train.iterations
-        like = [t for t in self._timings if (t.encoder, t.image) == _likeness(run)]
+        like = [t for t in self._timings if (t.method, t.encoder, t.image) == _likeness(run)]
         like = [t for t in like if device in (None, t.device)]
         exact = [t.seconds for t in like if t.iterations == iterations]
         if exact:
@@ -53,8 +55,9 @@ class Timings:
         return statistics.median(rates) * iterations if rates else None
 
 
-def _likeness(run: Run) -> tuple[str, tuple[int, int]]:
-    return run.config.encoder.name, (run.config.image.crop[0], run.config.image.crop[1])
+def _likeness(run: Run) -> tuple[str, str, tuple[int, int]]:
+    config = run.config
+    return config.method, config.encoder.name, (config.image.crop[0], config.image.crop[1])
 
 
 def _timing(provenance: Path) -> Timing | None:
@@ -63,6 +66,7 @@ def _timing(provenance: Path) -> Timing | None:
         config = values["config"]
         crop = config["image"]["crop"]
         return Timing(
+            method=str(config["method"]),
             encoder=str(config["encoder"]["name"]),
             image=(int(crop[0]), int(crop[1])),
             device=_device(values),

@@ -32,9 +32,9 @@ from ablate.study.levels import check_label, read_factors
 from ablate.study.located import Located, Mark
 from ablate.study.methods import check_read
 from ablate.study.problems import Problems
-from ablate.study.row_data import RowSettings, check_varying, of_model
+from ablate.study.row_data import RowSettings, check_no_data, check_varying, of_model
 from ablate.study.rows import Row, count_rows, labels_of, rows_of
-from ablate.study.searching import read_search
+from ablate.study.searching import check_exclusive, read_search
 from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
 from ablate.study.spec import (
@@ -104,8 +104,7 @@ class _Reader:
     def read(self, path: Path, text: str, invocation: Invocation) -> StudySpec:
         noted, attempt = self.problems.noted, self.problems.attempt
         self._check_keys()
-        with noted():
-            self._check_exclusive()
+        arms = attempt(lambda: check_exclusive(self.root), False)
         study = attempt(self._study, "")
         data = attempt(self._data, None)
         preset, base, base_sets = attempt(self._base, _BaseParts(None, {}, {}))
@@ -129,8 +128,9 @@ class _Reader:
         report = attempt(lambda: self._report(names), ReportConfig())
         claims: tuple[Claim, ...] = ()
         if names:
-            claims = attempt(lambda: self._claims(names, data, report), claims)
-        search = attempt(lambda: self._search(seeds, data), None)
+            claims = attempt(lambda: self._claims(names, data, report, arms), claims)
+        most = most_seeds(self.items["seeds"].plain()) if "seeds" in self.items and rows_known else None
+        search = attempt(lambda: self._search(seeds, data, variants if arms else None, most), None)
         keep = attempt(lambda: self._section("keep"), KeepConfig())
         self.problems.raise_all()
         assert data is not None
@@ -159,10 +159,18 @@ class _Reader:
             return _FactorParts(None, {})
         return _FactorParts(*read_factors(self.items["factors"], self.root.keys["factors"]))
 
-    def _search(self, seeds: tuple[int, ...], data: DataConfig | None) -> SearchConfig | None:
-        if "search" not in self.items or data is None or {"variants", "factors"} & set(self.items):
+    def _search(
+        self,
+        seeds: tuple[int, ...],
+        data: DataConfig | None,
+        arms: Mapping[str, Mapping[str, Any]] | None,
+        most: int | None,
+    ) -> SearchConfig | None:
+        compared = {"variants", "factors"} & set(self.items)
+        if "search" not in self.items or data is None or (compared and arms is None):
             return None
-        return read_search(self.items["search"], self.root.keys["search"], seeds, data)
+        mark = self.root.keys["search"]
+        return read_search(self.items["search"], mark, seeds, data, variants=arms, most=most)
 
     def _check_keys(self) -> None:
         known = keys(StudyFile)
@@ -179,19 +187,6 @@ class _Reader:
             if key not in self.items and f"'{key}'" not in meant:
                 with self.problems.noted():
                     self.root.mark.fail(f"missing key '{key}'", hint=_as_hint(known[key]))
-
-    def _check_exclusive(self) -> None:
-        compared = [key for key in ("variants", "factors") if key in self.items]
-        if "search" in self.items and compared:
-            self.root.keys[compared[0]].fail(
-                f"'{compared[0]}' and 'search' exclude each other",
-                hint="a search compares its winner with the base; keep one of the two",
-            )
-        if "search" not in self.items and not compared:
-            self.root.mark.fail(
-                "nothing to compare: the study has neither variants, factors nor search",
-                hint="e.g. variants: {baseline: {}, top-q: {tail.q: 0.02}}",
-            )
 
     def _section(self, key: str) -> Any:
         """A part of the file that is a record of its own, checked; its defaults if not given."""
@@ -250,9 +245,7 @@ class _Reader:
                 )
             preset = None
         values = unnest(PRESETS[preset].values, ModelConfig) if preset else {}
-        for key, mark in rest.keys.items():
-            if key.partition(".")[0] == "data" and key in rest.value:
-                mark.fail(f"unknown key '{key}' in base", hint="what every row reads goes under data:")
+        check_no_data(rest)
         sets = given_settings(rest, ModelConfig, "base", self.problems)
         return _BaseParts(preset, {**values, **checked_settings(sets, ModelConfig, self.problems)}, sets)
 
@@ -368,12 +361,12 @@ class _Reader:
         return report
 
     def _claims(
-        self, rows: Sequence[str], data: DataConfig | None, report: ReportConfig
+        self, rows: Sequence[str], data: DataConfig | None, report: ReportConfig, arms: bool
     ) -> tuple[Claim, ...]:
         node = self.items.get("claims")
         if node is None or node.value is None:
             return ()
-        if "search" in self.items:
+        if "search" in self.items and not arms:
             self.root.keys["claims"].fail(
                 "a search has no claims: its one question is whether the winner beats the base"
             )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ablate.study.arms import arm_of
 from ablate.study.document import read_document
 from ablate.study.located import parse_yaml
 from ablate.study.overrides import Replaced, applied, override
@@ -89,7 +90,8 @@ def load_recorded(
         beside=Path(invocation.folder) if invocation.folder else None,
     )
     given = (*invocation.overrides, *overrides)
-    return replace(spec, invocation=replace(invocation, overrides=given, smoke=invocation.smoke or smoke))
+    spec = replace(spec, invocation=replace(invocation, overrides=given, smoke=invocation.smoke or smoke))
+    return arm_of(spec, invocation.arm) if invocation.arm else spec
 
 
 def _text_of(path: Path) -> str:

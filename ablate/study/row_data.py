@@ -15,6 +15,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from ablate.study.checking import Set
+from ablate.study.located import Located
 from ablate.study.settings import leaves
 from model.config import SECTION, ModelConfig
 from model.data.config import DataConfig, PseudoConfig
@@ -48,6 +49,18 @@ def check_varying(sets: Mapping[str, Set]) -> None:
                 f"'{path}' cannot differ between rows: all rows are tested on the same images",
                 hint=f"set it under data:; rows may have {', '.join(VARYING[:2])} and data.pseudo",
             )
+
+
+def check_no_data(base: Located) -> None:
+    """The base has settings of the model alone.
+
+    Raises
+    ------
+    ConfigError: one of the data, with file, line and column.
+    """
+    for key, mark in base.keys.items():
+        if key.partition(".")[0] == "data":
+            mark.fail(f"unknown key '{key}' in base", hint="what every row reads goes under data:")
 
 
 def of_model(overrides: Mapping[str, Any]) -> dict[str, Any]:

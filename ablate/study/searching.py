@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ablate.study.checking import build, check_value, given_settings, parse_value
+from ablate.study.checking import Set, build, check_value, given_settings, parse_value
 from ablate.study.located import Located, Mark
 from ablate.study.problems import Problems
 from ablate.study.settings import Leaf, leaves
@@ -15,11 +16,47 @@ from model.config import ModelConfig
 from model.data.config import DataConfig
 from model.suggest import suggestion
 
+_ARM_SEEDS = 2
+"""Seeds that an arm's trials are judged on, if none are given."""
 _MORE_SEEDS = 5
 """Fresh seeds for winner against baseline, if none are given."""
 
 
-def read_search(node: Located, mark: Mark, seeds: tuple[int, ...], data: DataConfig) -> SearchConfig:
+def check_exclusive(root: Located) -> bool:
+    """Refuse a file that compares in two ways, or in none; whether its search has arms.
+
+    Raises
+    ------
+    ConfigError: variants or factors beside a search without arms, arms without variants, or nothing at all.
+    """
+    items = root.mapping("a study")
+    arms = "search" in items and "arms" in items["search"].mapping("search")
+    compared = [key for key in ("variants", "factors") if key in items]
+    if arms and not compared:
+        root.keys["search"].fail("search.arms needs variants: each is an arm")
+    if "search" in items and compared and not (arms and compared == ["variants"]):
+        root.keys[compared[-1 if arms else 0]].fail(
+            f"'{compared[-1 if arms else 0]}' and 'search' exclude each other",
+            hint="a search compares its winner with the base; keep one of the two, or make the variants "
+            "its arms",
+        )
+    if "search" not in items and not compared:
+        root.mark.fail(
+            "nothing to compare: the study has neither variants, factors nor search",
+            hint="e.g. variants: {baseline: {}, top-q: {tail.q: 0.02}}",
+        )
+    return arms
+
+
+def read_search(
+    node: Located,
+    mark: Mark,
+    seeds: tuple[int, ...],
+    data: DataConfig,
+    *,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    most: int | None = None,
+) -> SearchConfig:
     """Read and check a search.
 
     Parameters
@@ -27,6 +64,8 @@ def read_search(node: Located, mark: Mark, seeds: tuple[int, ...], data: DataCon
     node: the mapping below ``search:``; ``mark``: where that key stands.
     seeds: the study's own, which a search without seeds is judged on.
     data: the study's data, for the names of its categories.
+    variants: the study's named ones and their settings: the arms, if the search has any.
+    most: most seeds that the study may come to; an arm is searched for on others.
 
     Raises
     ------
@@ -36,14 +75,22 @@ def read_search(node: Located, mark: Mark, seeds: tuple[int, ...], data: DataCon
     if "space" not in node.mapping("search"):
         mark.fail("missing key 'space' in search", hint="e.g. space: {tail.q: {low: 0.01, high: 0.2}}")
     given = given_settings(node, SearchConfig, "search")
-    space = _space(given.pop("space").value, node.keys["space"])
+    space = _space(given.pop("space").value, node.keys["space"], "search.space")
+    arms = _arms(given.pop("arms").value, variants or {}, space) if "arms" in given else {}
     values: dict[str, Any] = {
         path: parse_value(known[path], item.value, "search") for path, item in given.items()
     }
+    if arms:
+        values = {
+            **values,
+            **_apart(values, given, range(max(most or 0, *(seed + 1 for seed in seeds))), seeds),
+        }
     searched = values.get("seeds") or seeds
     first = max(searched) + 1
     fresh = values.get("fresh_seeds") or tuple(range(_MORE_SEEDS))
-    if "fresh_seeds" not in given or isinstance(given["fresh_seeds"].value.value, int):
+    if arms:
+        fresh = seeds
+    elif "fresh_seeds" not in given or isinstance(given["fresh_seeds"].value.value, int):
         fresh = tuple(first + seed for seed in fresh)  # so many, behind those searched on
     reused = sorted(set(fresh) & set(searched))
     if reused:
@@ -57,13 +104,53 @@ def read_search(node: Located, mark: Mark, seeds: tuple[int, ...], data: DataCon
             given["categories"].key.fail(
                 f"search.categories: unknown category '{name}'", hint=suggestion(name, categories)
             )
-    return SearchConfig(**{**values, "space": space, "seeds": searched, "fresh_seeds": fresh})
+    return SearchConfig(**{**values, "space": space, "arms": arms, "seeds": searched, "fresh_seeds": fresh})
 
 
-def _space(node: Located, mark: Mark) -> dict[str, Range | Choices]:
-    given = given_settings(node, ModelConfig, "search.space")
+def _arms(
+    node: Located, variants: Mapping[str, Mapping[str, Any]], space: Mapping[str, Range | Choices]
+) -> dict[str, dict[str, Range | Choices]]:
+    """Every variant's own dimensions, those of the file checked."""
+    found: dict[str, dict[str, Range | Choices]] = {name: {} for name in variants}
+    for name, settings in variants.items():
+        if data := sorted(set(settings) - set(leaves(ModelConfig))):
+            node.mark.fail(f"search.arms: arms share their data, but '{name}' sets {', '.join(data)}")
+    for name, item in node.mapping("search.arms").items():
+        if name not in found:
+            node.keys[name].fail(
+                f"search.arms: no variant is called '{name}'", hint=suggestion(name, variants)
+            )
+        if item.value:
+            found[name] = _space(item, node.keys[name], f"search.arms.{name}")
+        for path in sorted(set(found[name]) & set(space)):
+            node.keys[name].fail(f"search.arms: {path} is in search.space already, which every arm has")
+    return found
+
+
+def _apart(
+    values: Mapping[str, Any], given: Mapping[str, Set], compared: range, seeds: tuple[int, ...]
+) -> dict[str, Any]:
+    """The search's seeds, apart from those that the winners are compared on."""
+    if "fresh_seeds" in given:
+        given["fresh_seeds"].key.fail(
+            "search.fresh_seeds: arms are compared on the study's seeds", hint="leave it out"
+        )
+    own = values.get("seeds") or seeds[:_ARM_SEEDS]
+    if "seeds" not in given or isinstance(given["seeds"].value.value, int):
+        return {"seeds": tuple(compared.stop + seed for seed in range(len(own)))}
+    used = sorted(set(own) & set(compared))
+    if used:
+        given["seeds"].value.mark.fail(
+            f"search.seeds: the winners are compared on {', '.join(map(str, used))}",
+            hint="give a number of seeds: they are counted from behind those",
+        )
+    return {"seeds": own}
+
+
+def _space(node: Located, mark: Mark, what: str) -> dict[str, Range | Choices]:
+    given = given_settings(node, ModelConfig, what)
     if not given:
-        mark.fail("search.space names no setting")
+        mark.fail(f"{what} names no setting")
     problems = Problems()
     space: dict[str, Range | Choices] = {}
     for path, item in given.items():

@@ -165,6 +165,12 @@ class SearchConfig:
 
     space: Annotated[Mapping[str, Range | Choices], of_settings("dimensions")]
     """Dotted path -> dimension: a range {low, high, log, step}, or a list of choices."""
+    arms: Mapping[
+        Annotated[str, Field(pattern=VARIANT_NAME)],
+        Annotated[Mapping[str, Range | Choices], of_settings("dimensions")],
+    ] = field(default_factory=dict)
+    """Variant -> dimensions that only it has. With arms every variant is searched for by itself, with as
+    many trials each, and the winners are compared on seeds that no search has used."""
     sampler: Literal["tpe", "random"] = "tpe"
     """Tree-structured Parzen estimator, or uniform at random."""
     pruner: Literal["none", "wilcoxon"] = "none"
@@ -270,13 +276,16 @@ class Invocation:
     """Where the file lay, and modules beside it; only with plug-ins."""
     threads: Positive = 1
     """CPU threads of a run, as ``--threads`` says."""
+    arm: str | None = None
+    """Of a search with arms: whose search this study is."""
 
     def to_json(self) -> str:
         """The text of ``invocation.json``."""
         return _INVOCATION.dump_json(self, indent=1, exclude=self._absent()).decode() + "\n"
 
     def _absent(self) -> set[str]:
-        return set() if self.plugins else {"plugins", "folder"}
+        absent = set() if self.plugins else {"plugins", "folder"}
+        return absent if self.arm else {*absent, "arm"}
 
     @staticmethod
     def from_json(text: str) -> Invocation:

@@ -295,7 +295,7 @@ def write_study(
     if pictures:
         finished = replace(made, runs=tuple(run for run in made.runs if run.state == "done"))
         write_histories(study_dir, finished)
-        write_maps(study_dir, finished)
+        write_maps(study_dir, finished, side=32)
     return made
 
 

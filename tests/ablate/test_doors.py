@@ -10,8 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import ablate
+from ablate.report.numbers import Style
+from model.errors import ConfigError
+from tests.ablate.report_inputs import write_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,3 +85,13 @@ def test_what_a_user_can_mend_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             call()
         assert "\n" not in str(caught.value) and "none" in str(caught.value)
+
+
+def test_a_report_for_a_venue_has_its_widths_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    study = "study: s\ndata: {dataset: stripes}\nvariants: {a: {}, b: {tail.q: 0.02}}\nseeds: 2\n"
+    write_study(tmp_path / "s", study, pictures=False)
+    ablate.make_report(tmp_path / "s", Style(venue="eccv2024"))
+    with Image.open(tmp_path / "s/report/figures/mechanism.png") as picture:
+        assert picture.width / picture.info["dpi"][0] == pytest.approx(4.8, abs=0.02)
+    with pytest.raises(ConfigError, match="--venue: 'nips' is not known"):
+        Style(venue="nips")

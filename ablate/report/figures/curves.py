@@ -10,7 +10,16 @@ from ablate.evidence.judgement import Judgement
 from ablate.evidence.training_curves import CurvePanel, training_curves
 from ablate.report.figures.lettering import names
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
-from ablate.report.figures.style import Drawing, Look, left_out, legend_columns, looks, new_figure, shown
+from ablate.report.figures.style import (
+    Drawing,
+    Look,
+    left_out,
+    legend_columns,
+    looks,
+    n_text,
+    new_figure,
+    shown,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +39,8 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             "training",
             "Training",
-            "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest run."
+            "Loss, and the knobs that move. Line: mean over runs; band: from the lowest to the highest "
+            f"run; {n_text([c.runs for p in panels for c in p.curves], 'run')} of a variant."
             f"{left_out(judgement)}",
             draw_curves(panels, looks(variants, results.baseline), paper_of(results.venue), names(results)),
         )
@@ -55,10 +65,10 @@ def draw_curves(
             every = max(1, len(curve.mean) // 7)
             start = (i * every // max(len(curves), 1)) % every
             # Thinner towards the top, so that lines which coincide all stay visible.
-            width = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
+            thickness = 1 + min(0.25, 1.2 / len(curves)) * (len(curves) - 1 - i)
             (line,) = ax.plot(
                 curve.iteration, curve.mean, color=at.colour, ls=at.line, marker=at.marker, ms=3.2,
-                markevery=(start, every), lw=width, label=labels.get(curve.variant, curve.variant),
+                markevery=(start, every), lw=thickness, label=labels.get(curve.variant, curve.variant),
             )  # fmt: skip
             drawn.setdefault(curve.variant, line)
             if curve.runs > 1:

@@ -20,11 +20,12 @@ from ablate.report.figures.style import (
     MARKERS,
     Drawing,
     legend_columns,
+    n_text,
     new_figure,
     set_limits,
     slug,
 )
-from ablate.report.words import metric_label, plural, variant_label
+from ablate.report.words import metric_label, variant_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,16 +38,17 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             f"factor_{slug(data.factor)}",
             f"{metric_label(data.metric)} over {data.factor}",
-            f"Paired difference to {variant_label(results, data.baseline)} (dashed). {_band(results)}",
+            f"Paired difference to {variant_label(results, data.baseline)} (dashed). "
+            f"{_band(data, results.coverage)}",
             draw_factor(data, paper_of(results.venue), results),
         )
 
 
-def _band(results: Results) -> str:
-    if len(results.seeds) < 2:
+def _band(data: FactorLines, coverage: str) -> str:
+    counts = [p.estimate.n for line in data.lines for p in line.points if p.estimate.n]
+    if max(counts, default=0) < 2:
         return "One seed: no intervals."
-    seeds = plural(len(results.seeds), "seed")
-    return f"Bands and bars: {results.coverage} t-interval over {seeds}; dots: seeds."
+    return f"Bands and bars: {coverage} t-interval, {n_text(counts)}; dots: seeds."
 
 
 def draw_factor(data: FactorLines, paper: Paper = PLAIN, results: Results | None = None) -> Figure:

@@ -14,7 +14,7 @@ from ablate.evidence.results import Results
 from ablate.evidence.stats import Estimate
 from ablate.report.figures.lettering import level_name
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
-from ablate.report.figures.style import GREY, Drawing, new_figure, slug
+from ablate.report.figures.style import GREY, Drawing, n_text, new_figure, slug
 from ablate.report.words import DASH, fixed, interval_text, metric_label, variant_label
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
             "_".join(["heatmap", *([slug(data.title)] if data.title else [])]),
             f"{data.row_factor} × {data.column_factor}" + (f" ({title})" if title else ""),
             f"Paired difference to {variant_label(results, data.baseline)} in {metric_label(data.metric)}, "
-            f"points, with {results.coverage} t-interval. Pale: the interval is wide for the difference. "
-            "Framed: differs after Holm over all variants.",
+            f"points, with {results.coverage} t-interval, "
+            f"{n_text([d.n for d in data.differences.values() if d.n])}. "
+            "Pale: the interval is wide for the difference. Framed: differs after Holm over all variants.",
             draw_heat_map(data, paper_of(results.venue), results),
         )
 

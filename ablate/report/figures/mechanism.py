@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -36,8 +37,8 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
                 looks(variants, results.baseline),
                 paper_of(results.venue),
                 names(results),
-                word="gap",
-                axis="token distance (1 − cosine):  hollow = normal tokens,  filled = defect tokens",
+                word="the gap between them",
+                axis="token distance (1 − cosine): hollow = normal tokens, filled = defect tokens",
             ),
         )
     filled = [c for c in completion(judgement) if c.variant in variants]
@@ -54,7 +55,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
                 paper_of(results.venue),
                 names(results),
                 word="rows − columns",
-                axis="share filled in:  hollow = cut columns,  filled = cut rows",
+                axis="share filled in: hollow = cut columns, filled = cut rows",
             ),
         )
 
@@ -87,12 +88,17 @@ def draw_pairs(
     """Two points per variant and panel; the bar between them is the difference, which ``word`` names."""
     strata = list(dict.fromkeys(m.panel for m in data))
     variants = [v for v in look if any(m.variant == v for m in data)]
-    n_columns = min(3 if paper.page > 6 else 2, len(strata))
+    usual = Counter(m.difference.n for m in data).most_common(1)[0][0]
+    n_columns = min(3, len(strata))
     n_rows = math.ceil(len(strata) / n_columns)
     width = paper.width({1: 4.2, 2: 5.6}.get(n_columns, paper.page))
     rows = [wrapped(labels.get(v, v), 26) for v in variants]
-    row = max(0.31, 0.125 * max(name.count("\n") + 1 for name in rows))
-    figure = new_figure(width, 0.55 + n_rows * (0.35 + row * len(variants)))
+    row = max(0.25, 0.03 + 0.122 * max(name.count("\n") + 1 for name in rows))
+    longest = max(len(line) for name in rows for line in name.split("\n"))
+    room = int((width - 0.062 * longest) / n_columns / 0.066)
+    titles = [wrapped(stratum, room) for stratum in strata]
+    head = 0.23 + 0.12 * max(title.count("\n") + 1 for title in titles)
+    figure = new_figure(width, 0.55 + n_rows * (head + row * len(variants)))
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[len(strata) :]:
         ax.remove()
@@ -111,14 +117,15 @@ def draw_pairs(
                 ax.plot([e.mean], [y], at.marker, mfc=fill, mec=at.colour, mew=0.9, zorder=3)
             d = m.difference
             interval = f" {interval_text(d, 3)}" if d.n > 1 else ""
+            fewer = f", n {d.n}" if d.n != usual else ""
             ax.annotate(
-                f"{word} {fixed(d.mean, 3)}{interval}, n {d.n}", (1, y), (-1, 3.5),
+                f"{fixed(d.mean, 3)}{interval}{fewer}", (1, y), (-1, 3.2),
                 xycoords=("axes fraction", "data"), textcoords="offset points",
                 ha="right", va="bottom", size=5.2, color="#333333",
             )  # fmt: skip
-        ax.set_title(stratum, loc="left")
+        ax.set_title(titles[k], loc="left")
         ax.set_yticks(range(len(variants)), rows)
-        ax.set_ylim(len(variants) - 0.5, -0.75)
+        ax.set_ylim(len(variants) - 0.5, -0.85)
         ax.tick_params(axis="y", length=0)
         ax.tick_params(axis="x", labelbottom=k + n_columns >= len(strata))
         ax.grid(axis="x")
@@ -127,5 +134,5 @@ def draw_pairs(
     ends += [x for m in data for e in (m.hollow, m.filled) if e.n > 2 for x in (e.low, e.high)]
     pad = 0.12 * (max(ends) - min(ends) or 1)
     grid.flat[0].set_xlim(min(ends) - pad, max(ends) + pad)
-    figure.supxlabel(axis, size=8)
+    figure.supxlabel(wrapped(f"{axis}; number: {word}, n = {usual}", int(width / 0.06)), size=8)
     return figure

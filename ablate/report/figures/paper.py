@@ -21,6 +21,8 @@ class Paper:
     page: float = 6.9
     families: tuple[str, ...] = ("DejaVu Sans",)
     """In the order in which they are asked for a glyph."""
+    leading: float = 1.2
+    """Distance of lines, in heights of the font's own."""
     exact: bool = False
     """Whether a figure is either a column or the page wide."""
 
@@ -28,7 +30,7 @@ class Paper:
         """The width of a figure whose content would fill ``wanted`` inches."""
         if not self.exact:
             return min(wanted, self.page)
-        return self.column if wanted <= 1.1 * self.column else self.page
+        return self.column if wanted <= 1.2 * self.column else self.page
 
 
 PLAIN = Paper()
@@ -53,4 +55,4 @@ def paper_of(venue: str) -> Paper:
     named: Mapping[str, Sequence[str]] = getattr(fonts, venue, dict)()
     wanted = named.get("font.serif", ())
     families = dict.fromkeys([*(name for name in wanted if name in installed), *SERIF])
-    return Paper(float(column), float(page), tuple(families), exact=True)
+    return Paper(float(column), float(page), tuple(families), leading=0.95, exact=True)

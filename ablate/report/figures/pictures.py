@@ -6,8 +6,9 @@ import base64
 import functools
 import io
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.evidence.judgement import Judgement
 from ablate.report.figures import (
@@ -22,7 +23,7 @@ from ablate.report.figures import (
 )
 from ablate.report.figures.cores import shared_out
 from ablate.report.figures.fonts import fonts_with, glyphs_lacking
-from ablate.report.figures.paper import paper_of
+from ablate.report.figures.paper import PLAIN, paper_of
 from ablate.report.figures.style import Drawing, style
 
 SECTIONS: Mapping[str, Sequence[Callable[[Judgement], Iterator[Drawing]]]] = {
@@ -60,33 +61,43 @@ def draw(judgement: Judgement) -> dict[str, list[Picture]]:
     jobs = [(section, drawings) for section, figures in SECTIONS.items() for drawings in figures]
     drawn = shared_out([functools.partial(_pictures, drawings, judgement) for _, drawings in jobs])
     found: dict[str, list[Picture]] = {}
+    taken: Counter[str] = Counter()
     for (section, _), pictures in zip(jobs, drawn, strict=True):
-        if pictures:
-            found.setdefault(section, []).extend(pictures)
+        for picture in pictures:
+            taken[picture.name] += 1
+            again = taken[picture.name]
+            name = picture.name if again == 1 else f"{picture.name}_{again}"
+            found.setdefault(section, []).append(replace(picture, name=name))
     return found
 
 
 def _pictures(drawings: Callable[[Judgement], Iterator[Drawing]], judgement: Judgement) -> list[Picture]:
     """The figures of one kind; in fonts that have the glyphs of the study's names."""
-    families = paper_of(judgement.results.venue).families
+    paper = paper_of(judgement.results.venue)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # mended here, or said
-        with style(families):
-            made = laid_out(drawings(judgement))
-            lacking = glyphs_lacking((drawing.figure for drawing in made), families)
+        with style(paper.families):
+            made = laid_out(drawings(judgement), paper.leading)
+            lacking = glyphs_lacking((drawing.figure for drawing in made), paper.families)
             if not lacking:
                 return [_picture(drawing) for drawing in made]
         others, homeless = fonts_with(lacking)
-        with style((*families, *others)):
-            return [
-                _picture(drawing, _homeless_note(homeless)) for drawing in laid_out(drawings(judgement))
-            ]
+        with style((*paper.families, *others)):
+            made = laid_out(drawings(judgement), paper.leading)
+            return [_picture(drawing, _homeless_note(homeless)) for drawing in made]
 
 
-def laid_out(drawings: Iterable[Drawing]) -> list[Drawing]:
+def laid_out(drawings: Iterable[Drawing], leading: float = PLAIN.leading) -> list[Drawing]:
     """The drawings with everything in its place, which each file would otherwise compute once more."""
+    from matplotlib.text import Text
+
     made = list(drawings)
     for drawing in made:
+        texts = [text for text in drawing.figure.findobj(Text) if isinstance(text, Text)]
+        for ax in drawing.figure.axes:
+            texts += [*ax.get_xticklabels(), *ax.get_yticklabels()]  # made when they are asked for
+        for text in texts:
+            text.set_linespacing(leading)
         drawing.figure.draw_without_rendering()
         drawing.figure.set_layout_engine("none")
     return made

@@ -20,6 +20,7 @@ from ablate.report.figures.style import (
     Drawing,
     left_out,
     legend_columns,
+    n_text,
     new_figure,
     shown,
     wrapped,
@@ -39,7 +40,8 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             "slopes",
             "By category, every seed",
-            f"{variant_label(results, results.baseline)} (left) and variant (right) with the same seed."
+            f"{variant_label(results, results.baseline)} (left) and variant (right) with the same seed, "
+            f"{n_text([len(x) for p in panels for x in p.pairs.values()], 'pair')} a category."
             f"{left_out(judgement)}",
             draw_slopes(panels, paper_of(results.venue), {**place_names(results), **names(results)}),
         )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.judgement import Judgement
 from ablate.report.figures.paper import PLAIN
-from ablate.report.words import plural
+from ablate.report.words import count_text, plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,10 +152,16 @@ def left_out(judgement: Judgement, most: int = MAX_VARIANTS) -> str:
     return f" Not drawn: {plural(rest, 'further variant')}, less informative by claims, p and size."
 
 
-def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
-    """Limits that show all seeds, and of the intervals as much as does not dwarf them.
+def n_text(counts: Sequence[int], word: str = "seed") -> str:
+    """``n = 5 seeds``, ``n = 3–5 seeds``: what every figure says of its estimates."""
+    return f"n = {count_text(counts)} {word}{'' if max(counts, default=0) == 1 else 's'}"
 
-    At two seeds an interval is some twenty times as long as the seeds are apart.
+
+def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: Sequence[Any]) -> None:
+    """Limits that show all seeds, and all of the intervals unless they dwarf them.
+
+    At two seeds an interval is some twenty times as long as the seeds are apart: it is then cut at one and
+    a half times the seeds' range. Not where that would save less than half of the axis.
     """
     known = [p for p in points if math.isfinite(p)]
     if not known:
@@ -163,8 +169,9 @@ def set_limits(setter: Callable[..., Any], points: Sequence[float], estimates: S
     low, high = min(known), max(known)
     span = max(high - low, 0.2)
     ends = [x for e in estimates for x in (e.low, e.high) if math.isfinite(x)]
-    low = max(min([low, *ends]), low - 1.5 * span)
-    high = min(max([high, *ends]), high + 1.5 * span)
+    whole = min([low, *ends]), max([high, *ends])
+    cut = max(whole[0], low - 1.5 * span), min(whole[1], high + 1.5 * span)
+    low, high = whole if whole[1] - whole[0] <= 2 * (cut[1] - cut[0]) else cut
     pad = 0.06 * (high - low or 1)
     setter(low - pad, high + pad)
 
@@ -178,5 +185,5 @@ def legend_columns(figure: Figure, labels: Sequence[str], width: float) -> int:
 
 
 def slug(text: str) -> str:
-    """Part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    """Part of a file name: letters and digits of any script. Different texts may give the same."""
+    return re.sub(r"[\W_]+", "_", text).strip("_")

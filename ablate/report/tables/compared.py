@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ablate.evidence.across import together
-from ablate.evidence.differences import difference, holm
-from ablate.evidence.judgement import Judgement
+from ablate.evidence.across import by_name
 from ablate.evidence.results import Results
 from ablate.evidence.stats import POINTS
 from ablate.report.numbers import USUAL, Style, ends
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import metric_label, p_text, plural, verdict_text
-from model.errors import StorageError
 
 
 def compared_table(first: Results, second: Results, style: Style = USUAL) -> Table:
@@ -25,33 +21,16 @@ def compared_table(first: Results, second: Results, style: Style = USUAL) -> Tab
     Variants whose runs are the same are said to be; Holm over the others. Raises StorageError if the
     studies share no variant or no category.
     """
-    made = together([first, second], Path())
-    names = [v for v in first.variants if v in second.variants]
-    if not names:
-        raise StorageError(
-            f"{first.name} and {second.name} have no variant of one name",
-            hint="ablate report A B shows all of them side by side",
-        )
-    metric = first.primary
-    same = {v for v in names if f"{second.name}/{v}" not in made.variants}
-    compared = Judgement(made).comparison(metric)
-    found = {
-        d.variant: d
-        for d in holm(
-            difference(
-                compared.matrix, f"{second.name}/{v}", f"{first.name}/{v}", metric, alpha=first.alpha
-            )
-            for v in names
-            if v not in same
-        )
-    }
-    means = {v: m.estimate.scaled(POINTS) for v, m in compared.means.items()}
+    compared = by_name(first, second)
+    made, names, metric = compared.results, compared.names, first.primary
+    found = compared.differences
+    means = {v: m.estimate.scaled(POINTS) for v, m in compared.comparison.means.items()}
     digits = style.column(e.sd for e in means.values())
     deltas = style.column(ends(d.estimate for d in found.values()))
     rows, raw = [], []
     for name in names:
         a, b = means[f"{first.name}/{name}"], means.get(f"{second.name}/{name}")
-        d = found.get(f"{second.name}/{name}")
+        d = found.get(name)
         left = Cell(digits.text(a.mean), digits.spread(a.sd))
         if b is None or d is None:
             rows.append(Row(name, (left, left, *(Cell() for _ in range(4)), Cell("the same runs"))))

@@ -8,6 +8,7 @@ import re
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.quoted import QuotedRow
 from ablate.evidence.results import Results
+from ablate.evidence.searched import Searched
 from ablate.report.words import fixed, metric_label, percent_text, plural
 
 SELECTION_WARNING = (
@@ -33,16 +34,25 @@ def search_note(results: Results) -> str:
     """How many configurations were tried, and how optimistic that made the winner; empty without a
     search."""
     found = results.searched
-    if found is None:
+    if not found:
         return ""
-    text = f"{found.winner or 'The winner'} is the best of {plural(found.tried, 'configuration')}"
-    text += f" ({found.failed} failed)" if found.failed else ""
-    text += f", judged on {plural(found.seeds, 'seed')} by {metric_label(found.objective)}; "
-    text += f"{results.baseline} is one configuration that was not searched for."
-    if math.isfinite(found.optimism):
+    if len(found) == 1:
+        alone = f" {results.baseline} is one configuration that was not searched for."
+        return _searched_text(found[0]) + alone
+    budgets = {(one.tried, one.seeds) for one in found}
+    equal = "Every arm had the same budget. " if len(budgets) == 1 else "The arms had different budgets. "
+    return equal + " ".join(map(_searched_text, found))
+
+
+def _searched_text(one: Searched) -> str:
+    text = f"{one.winner or 'The winner'} is the best of {plural(one.tried, 'configuration')}"
+    text += f" ({one.failed} failed)" if one.failed else ""
+    text += f", judged on {plural(one.seeds, 'seed')} by {metric_label(one.objective)}."
+    if math.isfinite(one.optimism):
         text += (
-            f" Its lead where it was selected: {fixed(found.promised, signed=True)} points; on fresh seeds "
-            f"and what is reported: {fixed(found.kept, signed=True)}; optimism {fixed(found.optimism)}."
+            f" Its lead over where it started, as selected: {fixed(one.promised, signed=True)} points; on "
+            f"fresh seeds and what is reported: {fixed(one.kept, signed=True)}; optimism "
+            f"{fixed(one.optimism)}."
         )
     return text
 

@@ -157,7 +157,7 @@ def test_init_then_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert outcome("show", path) == 0
     shown = capsys.readouterr().out
     assert "q-0.05-cosine" in shown
-    assert "tail.q over training" in shown
+    assert "tail.q over training, 0.0" in shown
     assert outcome("init", "fresh", "--out", path) == 2
     assert "exists already (--force replaces it)" in capsys.readouterr().err
 

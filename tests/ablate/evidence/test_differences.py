@@ -154,6 +154,14 @@ def test_detectable_never_exceeds_the_range_of_a_metric() -> None:
     assert difference(c, "new", "base", "image_auroc").detectable == 100.0
 
 
+def test_an_interval_stays_within_a_metrics_range() -> None:
+    values = {"base": {"a": [0.1, 0.9]}, "new": {"a": [0.9, 0.2]}}
+    estimate = difference(matrix(values), "new", "base", "image_auroc").estimate
+    assert (estimate.low, estimate.high) == (-100, 100)
+    # A distance is no share: its differences have no such range.
+    assert difference(matrix(values), "new", "base", "token_distance_gap").estimate.high > 100
+
+
 def test_a_difference_inside_the_margin_is_not_better() -> None:
     base = [0.9, 0.9, 0.9, 0.9]
     c = matrix({"base": {"a": base}, "new": {"a": [0.90031, 0.9003, 0.90029, 0.9003]}})

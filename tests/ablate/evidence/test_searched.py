@@ -74,7 +74,14 @@ def test_the_best_of_equals_is_optimistic_in_expectation(tmp_path: Path) -> None
 
 
 def test_it_stands_under_tables_and_among_the_caveats(tmp_path: Path) -> None:
-    made = replace(results(), searched=read(tmp_path))
+    one = read(tmp_path)
+    assert one is not None
+    made = replace(results(), searched=(one,))
     note = search_note(made)
     assert "best of 4 configurations (1 failed)" in note and "optimism 4.0" in note
     assert note in caveats(Judgement(made)) and search_note(results()) == ""
+    arms = (replace(one, winner="a"), replace(one, winner="b", tried=9))
+    assert search_note(replace(made, searched=arms)).startswith(
+        "The arms had different budgets. a is the best"
+    )
+    assert "the same budget" in search_note(replace(made, searched=(one, one)))

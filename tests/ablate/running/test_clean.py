@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ablate.running.clean import clean
 from ablate.running.locks import locked
+from ablate.running.session import RunOptions, new_session, open_session, write_session
 from model.files import write_text
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import open_study, take
@@ -43,3 +44,22 @@ def test_clean_lists_first_and_never_touches_a_live_run(tmp_path: Path) -> None:
     assert more.path == stopped.attempt_dir
     assert live.attempt_dir.exists()
     session.release()
+
+
+def test_what_a_killed_writer_left_half_done_is_litter_once_nobody_works(tmp_path: Path) -> None:
+    workspace, _, _ = open_study(tmp_path, fakes.make_fake_plan())
+    drafts = [workspace.study_dir / f".{name}.0a1b2c3d.tmp" for name in ("runs.csv", "plan.json")]
+    half_said = workspace.workers / ".dead-1.1.worker.json.0a1b2c3d.tmp"
+    for path in (*drafts, half_said, workspace.session_lock("dead")):
+        path.touch()
+    session = new_session("digest", RunOptions())
+    with open_session(workspace, session):
+        write_session(workspace, session)
+        assert {item.path for item in clean(workspace.study_dir)} == {
+            half_said,
+            workspace.session_lock("dead"),
+        }
+    with locked(workspace.lock):
+        assert not {item.path for item in clean(workspace.study_dir)} & set(drafts)
+    clean(workspace.study_dir, dry=False)
+    assert not [path for path in (*drafts, half_said) if path.exists()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.evidence.gather import read_frame
+from ablate.evidence.reading import read_frame
 from ablate.running.attempt import Attempt
 from ablate.running.frame import FRAME_TAIL, FrameWriter, collect, refresh_frame
 from model.errors import StorageError

@@ -22,9 +22,9 @@ from ablate.running import artifacts
 from ablate.running.cluster import Joined, fetch_results, join_study, plan_study, rows
 from ablate.running.folder import CHECKPOINT, Workspace
 from ablate.running.frame import collect
+from ablate.running.lease import Lease
 from ablate.running.manifest import damage
 from ablate.running.mirror import mirror, optuna_url
-from ablate.running.postgres import Lease
 from ablate.running.queue import Nothing
 from ablate.running.recorded import StoredPlan
 from ablate.running.remote import read_shared

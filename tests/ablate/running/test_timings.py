@@ -37,4 +37,6 @@ def test_past_timings_estimate_those_to_come(tmp_path: Path) -> None:
     image = dataclasses.replace(run.config.image, resize=(224, 224), crop=(196, 196))
     smaller = dataclasses.replace(run, config=dataclasses.replace(run.config, image=image))
     assert timings.estimate(smaller) is None
+    row = dataclasses.replace(run, config=dataclasses.replace(run.config, method="knn"))
+    assert timings.estimate(row) is None
     assert Timings.read(tmp_path / "nowhere").estimate(run) is None

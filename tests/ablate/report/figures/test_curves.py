@@ -30,3 +30,11 @@ def test_only_variants_with_a_look_are_drawn_and_one_run_has_no_band() -> None:
     (ax,) = figure.axes
     assert [line.get_label() for line in ax.lines] == ["base", "one run"]
     assert len(ax.collections) == 1
+
+
+def test_short_names_share_a_row_of_the_legend() -> None:
+    panels = [CurvePanel("loss", tuple(curve(name, [1.0, 0.9]) for name in ("base", "a", "b", "c")))]
+    with style():
+        one_row = draw_curves(panels, looks(["base", "a", "b", "c"], "base"))
+        alone = draw_curves(panels, looks(["base"], "base"))
+    assert one_row.get_figheight() == alone.get_figheight()

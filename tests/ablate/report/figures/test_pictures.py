@@ -17,8 +17,10 @@ import pytest
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
-from ablate.report.figures.pictures import SECTIONS, draw
-from ablate.report.figures.style import PAGE, style
+from ablate.report.figures.paper import PLAIN, paper_of
+from ablate.report.figures.pictures import SECTIONS, draw, laid_out
+from ablate.report.figures.style import style
+from ablate.study.claims import Claim
 from tests.ablate.report_inputs import MVTEC, grid, judged, results, with_runs
 
 if TYPE_CHECKING:
@@ -28,13 +30,13 @@ if TYPE_CHECKING:
 
 def drawn(made: Results) -> dict[str, Figure]:
     """All figures of a study by name, laid out."""
-    found = {}
-    with style():
-        for drawings in (d for section in SECTIONS.values() for d in section):
-            for drawing in drawings(Judgement(made)):
-                drawing.figure.draw_without_rendering()
-                found[drawing.name] = drawing.figure
-    return found
+    paper, judgement = paper_of(made.venue), Judgement(made)
+    with style(paper.families):
+        return {
+            drawing.name: drawing.figure
+            for drawings in (d for section in SECTIONS.values() for d in section)
+            for drawing in laid_out(drawings(judgement), paper.leading)
+        }
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
@@ -77,25 +79,29 @@ def visible_ticks_only(figure: Figure) -> None:
 
 
 EIGHT = {"dinomaly": 0.0, **{f"variant_number_{i}": 0.002 * i for i in range(8)}}
+LONG = {
+    "dinomaly": 0.0,
+    **{f"horizontal,token_dropout.pattern=segment,tail.q={q / 100}": 0.001 * q for q in range(1, 17)},
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [1, 2, 5])
 @pytest.mark.parametrize(
-    ("effects", "categories"),
+    ("effects", "categories", "seeds", "runs"),
     [
-        ({"dinomaly": 0.0}, ["bottle"]),
-        ({"dinomaly": 0.0, "top-q": 0.01}, ["bottle", "cable"]),
-        (EIGHT, MVTEC),
+        ({"dinomaly": 0.0}, ["bottle"], 1, True),
+        ({"dinomaly": 0.0, "top-q": 0.01}, ["bottle", "cable"], 1, True),
+        ({"dinomaly": 0.0, "top-q": 0.01}, ["bottle", "cable"], 2, False),
+        (EIGHT, MVTEC[:3], 2, True),
+        (EIGHT, MVTEC, 5, False),
     ],
-    ids=["1x1", "2x2", "9x15"],
+    ids=["1x1x1", "2x2x1", "2x2x2", "9x3x2", "9x15x5"],
 )
 def test_labels_never_meet(
-    effects: dict[str, float], categories: list[str], seeds: int, tmp_path: Path
+    effects: dict[str, float], categories: list[str], seeds: int, runs: bool, tmp_path: Path
 ) -> None:
-    made = results(effects, seeds=seeds, categories=categories)
-    made = replace(made, folder=tmp_path)
-    if seeds < 5:  # runs' pictures do not depend on the number of seeds
+    made = replace(results(effects, seeds=seeds, categories=categories), folder=tmp_path)
+    if runs:
         made = with_runs(made, tmp_path)
     found = drawn(made)
     if len(effects) > 1:
@@ -103,7 +109,20 @@ def test_labels_never_meet(
     for name, figure in found.items():
         visible_ticks_only(figure)
         assert overlaps(figure) == [], name
-        assert figure.get_figwidth() <= PAGE + 1e-9
+        assert figure.get_figwidth() <= PLAIN.page + 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("venue", ["", "eccv2024", "cvpr2024"])
+def test_labels_never_meet_with_long_names_on_a_venues_paper(venue: str) -> None:
+    claim = Claim(list(LONG)[-1], "dinomaly", None, "image_auroc", ">")
+    made = replace(results(LONG, seeds=3), venue=venue, claims=(claim,))
+    found = drawn(made)
+    assert len(found) == 4  # forest, slopes, mechanism, specification curve
+    for name, figure in found.items():
+        visible_ticks_only(figure)
+        assert overlaps(figure) == [], name
+        assert figure.get_figwidth() <= paper_of(venue).page + 1e-9
 
 
 @pytest.mark.slow
@@ -127,3 +146,12 @@ def test_pictures_are_files_of_their_kind() -> None:
     (forest,) = found["differences"]
     assert forest.png.startswith(b"\x89PNG") and forest.pdf.startswith(b"%PDF")
     assert forest.source.startswith("data:image/png;base64,")
+
+
+def test_figures_whose_names_look_alike_as_files_are_kept_apart() -> None:
+    effects = {"dinomaly": 0.0, "a+b": 0.01, "a-b": 0.01, "方向": 0.01}
+    claims = tuple(Claim(v, "dinomaly", None, "image_auroc", ">") for v in list(effects)[1:])
+    found = draw(Judgement(replace(results(effects, seeds=3, strata=False), claims=claims)))["claims"]
+    assert [p.name.removeprefix("specifications_") for p in found] == [
+        "a_b_dinomaly", "a_b_dinomaly_2", "方向_dinomaly"
+    ]  # fmt: skip
