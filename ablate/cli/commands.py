@@ -19,6 +19,7 @@ import typer
 from ablate.cli import (
     cluster_commands,
     data_commands,
+    gate_commands,
     report_commands,
     results_commands,
     setup_commands,
@@ -51,6 +52,7 @@ for command in (
     report_commands.report,
     results_commands.open_report,
     report_commands.claims,
+    gate_commands.gate,
     report_commands.verify,
     report_commands.compare,
     results_commands.clean,

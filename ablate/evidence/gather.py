@@ -33,7 +33,6 @@ from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.reading import load_recorded
 from ablate.study.row_data import varying_values
-from ablate.study.rows import scalar_level
 from ablate.study.settings import unnest
 from ablate.study.spec import StudySpec
 from model.config import EncoderConfig, ModelConfig, dump_config
@@ -101,7 +100,7 @@ def gather(study_dir: Path) -> Results:
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
         labels=spec.labels if spec else {},
-        level_labels=_level_labels(spec) if spec else {},
+        level_labels=spec.level_labels if spec else {},
         same_as=_copies(plan, frame, baseline),
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
@@ -212,17 +211,6 @@ def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ..
         for factor, level in at.items():
             found.setdefault(factor, {})[level] = None
     return {factor: tuple(values) for factor, values in found.items()}
-
-
-def _level_labels(spec: StudySpec) -> dict[str, dict[Any, str]]:
-    """Levels as the tables have them -> their labels, by factor."""
-    if spec.factors is None:
-        return {}
-    found: dict[str, dict[Any, str]] = {}
-    for path, labels in spec.factors.labels.items():
-        for i, text in labels.items():
-            found.setdefault(path, {})[scalar_level(spec.factors.levels[path][i])] = text
-    return found
 
 
 def _copies(plan: StoredPlan | None, frame: pd.DataFrame, baseline: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ from ablate.study.checking import fail_whole
 from ablate.study.claims import Claim, ClaimText
 from ablate.study.located import Mark
 from ablate.study.row_data import of_model, reserved, with_own
-from ablate.study.rows import Row, labels_of, rows_of
+from ablate.study.rows import Row, labels_of, rows_of, scalar_level
 from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
 from ablate.study.text import flow
@@ -359,6 +359,16 @@ class StudySpec:
     def labels(self) -> Mapping[str, str]:
         """Row -> what readers see it called; only those that have a label, or whose parts have."""
         return labels_of(self.variants, self.factors, self.variant_labels)
+
+    @property
+    def level_labels(self) -> Mapping[str, Mapping[Any, str]]:
+        """Factor -> level, as tables have it -> what readers see it called; only those with a label."""
+        if self.factors is None:
+            return {}
+        return {
+            path: {scalar_level(self.factors.levels[path][i]): text for i, text in labels.items()}
+            for path, labels in self.factors.labels.items()
+        }
 
     def config(self, overrides: Mapping[str, Any]) -> ModelConfig:
         """The model of the base with dotted overrides.
