@@ -1,6 +1,6 @@
 """The command line: parse, call, print. No logic, and nothing slow is imported before it is needed.
 
-Exit codes: 0 done; 1 some runs failed; 2 a mistake that the user can mend (spec, data, weights,
+Exit codes: 0 done; 1 some runs failed or are left; 2 a mistake that the user can mend (spec, data, weights,
 disk); 130 and 143 stopped by SIGINT and SIGTERM.
 """
 
