@@ -30,14 +30,14 @@ def draw_attention(data: Attended) -> Figure:
     axes: Any = figure.subplots(1, len(variants) + 1)
     height, columns = next(iter(data.rows.values())).shape
     extent = (0.0, float(columns), float(height), 0.0)
-    axes[0].imshow(data.image, extent=extent, aspect="auto", interpolation="nearest")
+    axes[0].imshow(data.image, extent=extent, aspect="equal", interpolation="nearest")
     axes[0].set_title(data.name, fontsize=7)
     axes[0].set_xlabel(f"token {data.token[0]},{data.token[1]}", fontsize=7)
     shown: Any = None
     for ax, variant in zip(axes[1:], variants, strict=True):
         shown = ax.imshow(
             np.where(data.rows[variant] > 0, data.rows[variant], np.nan),
-            extent=extent, aspect="auto", norm=norm, cmap="viridis", interpolation="nearest",
+            extent=extent, aspect="equal", norm=norm, cmap="viridis", interpolation="nearest",
         )  # fmt: skip
         row, column = data.along(variant)
         ax.set_title(wrapped(variant, 24))
