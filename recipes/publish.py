@@ -72,13 +72,12 @@ def publish(folder: Path, into: Path) -> Path:
         if (folder / name).exists():
             shutil.copyfile(folder / name, draft / name)
     shutil.copytree(folder / "report", draft / "report", ignore=_unpublished)
-    target = into / folder.name
-    shutil.rmtree(target, ignore_errors=True)
-    draft.replace(target)
-    for place in (folder, target):
+    for place in (folder, draft):
         if wrong := verify(place).wrong:
             raise RuntimeError(f"{place}: {wrong}")
-    return target
+    target = into / folder.name
+    shutil.rmtree(target, ignore_errors=True)
+    return draft.replace(target)
 
 
 def _unpublished(_folder: str, names: Iterable[str]) -> set[str]:
