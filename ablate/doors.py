@@ -112,6 +112,7 @@ def start(
     ``remote``: the server that holds the queue; ``slurm``: what starts the workers. Raises ConfigError
     for a search, which has one machine, and for SLURM without a server.
     """
+    _check_folder_name(spec.study, results)
     if slurm is not None and remote is None:
         raise ConfigError(
             "--slurm needs a server for the queue: file locks are not safe across a cluster's nodes",
@@ -142,6 +143,16 @@ def start(
 
         return run_until_decided(spec, results, options, view, futility=futility, compute=compute)
     return compute(make_plan(spec, cache_dir=cache_folder(options.cache_dir)), view)
+
+
+def _check_folder_name(study: str, results: Path) -> None:
+    """Refuse a study whose folder another's cannot be told from on many file systems."""
+    for folder in results.glob("*/"):
+        if folder.name != study and folder.name.casefold() == study.casefold():
+            raise ConfigError(
+                f"'{study}' and the study '{folder.name}' in {results} differ in case only",
+                hint="give it another name, or other --results",
+            )
 
 
 def _compute(

@@ -20,6 +20,7 @@ LAYERS = (
     "ablate.evidence",
     "ablate.report",
     "ablate.until_decided",
+    "ablate.gating",
     "ablate.search_arms",
     "ablate.doors",
     "ablate.cli",

@@ -1,6 +1,6 @@
 """The command line: parse, call, print. No logic, and nothing slow is imported before it is needed.
 
-Exit codes: 0 done; 1 some runs failed; 2 a mistake that the user can mend (spec, data, weights,
+Exit codes: 0 done; 1 some runs failed or are left; 2 a mistake that the user can mend (spec, data, weights,
 disk); 130 and 143 stopped by SIGINT and SIGTERM.
 """
 
@@ -19,6 +19,7 @@ import typer
 from ablate.cli import (
     cluster_commands,
     data_commands,
+    gate_commands,
     report_commands,
     results_commands,
     setup_commands,
@@ -51,6 +52,7 @@ for command in (
     report_commands.report,
     results_commands.open_report,
     report_commands.claims,
+    gate_commands.gate,
     report_commands.verify,
     report_commands.compare,
     results_commands.clean,

@@ -121,6 +121,40 @@ class Log(Record):
 
 
 @dataclass(frozen=True)
+class Gated(Record):
+    """Whether a change beats the incumbent."""
+
+    change: str
+    number: int
+    """Of the campaign, from 1."""
+    study: str
+    """The study of its runs."""
+    verdict: str
+    """As a claim's; ``incomplete`` while runs are left."""
+    accepted: bool
+    judged_before: bool
+    """Nothing was computed or spent: the same configuration had its verdict."""
+    difference: float | None
+    """Points, candidate minus incumbent."""
+    low: float | None
+    high: float | None
+    seeds: int | None
+    looks: int | None
+    reused: int | None
+    """Runs that were there already."""
+    computed: int | None
+    seconds: float | None
+    """Of computing them."""
+    to_decide: str
+    """What would decide it; empty if it is decided or seeds would not."""
+    alpha: float
+    """What this change spends."""
+    spent: float
+    """By all changes of the campaign."""
+    budget: float
+
+
+@dataclass(frozen=True)
 class Reported(Record):
     """Where a report is."""
 
@@ -333,6 +367,7 @@ OUTPUTS: Mapping[str, Any] = {
     "report": Reported,
     "open": Reported,
     "claims": Judged,
+    "gate": Gated,
     "verify": Verified,
     "compare": list[dict[str, Any]],
     "import": Imported,

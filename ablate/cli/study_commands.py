@@ -43,6 +43,7 @@ from ablate.cli.arguments import (
     check_weights,
     run_options,
 )
+from ablate.cli.asking import ask_if_changed
 from ablate.cli.cluster_commands import joined_study
 from ablate.cli.completion import offer_variants
 from ablate.cli.studies import find_study, load_study, place_of, warn_of
@@ -87,6 +88,9 @@ def run(
     mem: Memory = None,
     account: Account = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before finished runs are computed again.")
+    ] = False,
     as_json: JsonLines = False,
     plain: Plain = False,
     device: Device = "auto",
@@ -123,6 +127,9 @@ def run(
         cache_at = cache_dir(cache)
         _print_plan(study, results, cache_at, options.workers, as_json, accept_code, options.device)
         return
+    ask_if_changed(
+        study, results, cache_dir(cache), yes=yes, quiet=as_json or plain, accept_code=accept_code
+    )
     place = _remote(storage, shared_folder, lease)
     asked = None
     if slurm:

@@ -24,7 +24,7 @@ def derived_plan(spec: StudySpec, frame: pd.DataFrame) -> StoredPlan | None:
     """
     if spec.search is not None:
         return None
-    categories = tuple(dict.fromkeys(map(str, frame["category"])))
+    categories = tuple(dict.fromkeys(map(str, frame["category"].unique())))
     known = spec.data.categories
     if known and set(categories) <= set(known):
         categories = tuple(known)
@@ -39,7 +39,7 @@ def derived_plan(spec: StudySpec, frame: pd.DataFrame) -> StoredPlan | None:
         plan = make_plan(spec, cache_dir=Path(), more=more, sources=sources)
     except UserError:
         return None
-    if not set(frame["variant"]) <= {row.variant for row in plan.rows}:
+    if not set(frame["variant"].unique()) <= {row.variant for row in plan.rows}:
         return None
     cells = frame[["variant", "seed", "category", "key"]].drop_duplicates()
     keys = {(str(v), int(s), str(c)): str(k) for v, s, c, k in cells.itertuples(index=False)}

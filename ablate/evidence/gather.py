@@ -33,7 +33,6 @@ from ablate.study.claims import Claim
 from ablate.study.plan import Run
 from ablate.study.reading import load_recorded
 from ablate.study.row_data import varying_values
-from ablate.study.rows import scalar_level
 from ablate.study.settings import unnest
 from ablate.study.spec import StudySpec
 from model.config import EncoderConfig, ModelConfig, dump_config
@@ -59,7 +58,7 @@ def gather(study_dir: Path) -> Results:
         plan = derived_plan(spec, frame)
     if plan is None and (spec is None or spec.search is None) and not workspace.plan.is_file():
         warnings.append("There is no plan and none can be derived, so missing runs are not known.")
-    split = reporting_split(set(frame["split"]))
+    split = reporting_split(set(frame["split"].unique()))
     frame = frame[frame["split"] == split].reset_index(drop=True)
     layout = _layout(frame, plan)
     if not layout.variants:
@@ -101,7 +100,7 @@ def gather(study_dir: Path) -> Results:
         overrides=dict(spec.variants) if spec else {},
         levels=layout.levels,
         labels=spec.labels if spec else {},
-        level_labels=_level_labels(spec) if spec else {},
+        level_labels=spec.level_labels if spec else {},
         same_as=_copies(plan, frame, baseline),
         components=spec.report.components if spec else {},
         alpha=spec.report.alpha if spec else 0.05,
@@ -181,9 +180,9 @@ def _layout(frame: pd.DataFrame, plan: StoredPlan | None) -> _Layout:
         for variant, level in frame.dropna(subset=[factor])[["variant", factor]].drop_duplicates().values:
             levels.setdefault(str(variant), {})[str(factor)] = level
     return _Layout(
-        tuple(dict.fromkeys(frame["variant"])),
-        tuple(dict.fromkeys(frame["category"])),
-        tuple(sorted(set(frame["seed"].tolist()))),
+        tuple(dict.fromkeys(frame["variant"].unique())),
+        tuple(dict.fromkeys(frame["category"].unique())),
+        tuple(sorted(set(frame["seed"].unique().tolist()))),
         levels,
     )
 
@@ -212,17 +211,6 @@ def _factors(levels: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ..
         for factor, level in at.items():
             found.setdefault(factor, {})[level] = None
     return {factor: tuple(values) for factor, values in found.items()}
-
-
-def _level_labels(spec: StudySpec) -> dict[str, dict[Any, str]]:
-    """Levels as the tables have them -> their labels, by factor."""
-    if spec.factors is None:
-        return {}
-    found: dict[str, dict[Any, str]] = {}
-    for path, labels in spec.factors.labels.items():
-        for i, text in labels.items():
-            found.setdefault(path, {})[scalar_level(spec.factors.levels[path][i])] = text
-    return found
 
 
 def _copies(plan: StoredPlan | None, frame: pd.DataFrame, baseline: str) -> dict[str, str]:
@@ -266,7 +254,7 @@ def _runs(
             states = {run.key: run for run in status(workspace.study_dir).runs}
         except UserError as error:
             warnings.append(f"The journal cannot be read, so reasons of failures are unknown: {error}")
-    have = set(frame["key"])
+    have = set(frame["key"].unique())
     found = []
     for row in plan.rows:
         live = states.get(row.key)
@@ -291,7 +279,7 @@ def _primary(spec: StudySpec | None, plan: StoredPlan | None, frame: pd.DataFram
         return spec.report.primary
     if plan is not None:
         return plan.primary
-    here = set(frame["metric"])
+    here = set(frame["metric"].unique())
     return next((m for m in METRICS if m in here), METRICS[0])
 
 

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from ablate.running import artifacts
 from ablate.running.folder import Workspace
 from ablate.running.lease import Timing
-from ablate.running.manifest import damage, set_aside
+from ablate.running.manifest import damage, set_aside, set_aside_damaged
 from ablate.running.postgres import PostgresQueue, decode
 from ablate.running.recorded import StoredPlan, dump_plan, load_plan
 from ablate.running.server import Server
@@ -68,6 +68,8 @@ class Joined:
     timing: Timing
     shared: bool
     """Whether all its workers share the folder."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of it."""
 
     def queue(self, *, stopping: Callable[[], bool] = lambda: False) -> PostgresQueue:
         """Its runs, for one process."""
@@ -157,17 +159,14 @@ def plan_study(
     server.call(put)
     _remember(workspace, server)
     joined = Joined(server, workspace, plan, Timing.of(lease), shared)
-    _renew_lost(joined)
-    return joined
+    return replace(joined, notes=_renew_lost(joined))
 
 
-def _renew_lost(joined: Joined) -> None:
-    """Compute again what is recorded as done but lies nowhere any more (a folder removed since)."""
-    keys = [
-        key
-        for key, files in _done(joined.server, joined.plan.study)
-        if files is None and not joined.workspace.committed(key)
-    ]
+def _renew_lost(joined: Joined) -> tuple[str, ...]:
+    """Compute again what is recorded as done but lies nowhere any more, or damaged; returns what to say."""
+    done = [key for key, files in _done(joined.server, joined.plan.study) if files is None]
+    damaged = set_aside_damaged(joined.workspace, done)
+    keys = [key for key in done if not joined.workspace.committed(key)]
     if keys:
         joined.server.call(
             lambda c: c.execute(
@@ -176,6 +175,7 @@ def _renew_lost(joined: Joined) -> None:
                 (joined.plan.study, keys),
             )
         )
+    return tuple(damaged)
 
 
 def join_study(server: Server, study: str, root: Path) -> Joined:

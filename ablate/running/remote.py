@@ -118,7 +118,10 @@ def _work(joined: Joined, options: RunOptions, address: Address, view: View | No
         parallel=left,
         prepare=left > 0,
         threads=joined.plan.threads,
-        notes=(f"working on {joined.plan.study} at {address.public}, results {_where(joined)}",),
+        notes=(
+            f"working on {joined.plan.study} at {address.public}, results {_where(joined)}",
+            *joined.notes,
+        ),
     )
     with (
         announced(joined.workspace, session, None, None),

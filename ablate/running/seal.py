@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -26,7 +27,7 @@ from ablate.study.spec import StudySpec
 from model.errors import StorageError
 from model.files import storage_errors, write_text
 
-Kind = Literal["seal", "change", "look"]
+Kind = Literal["seal", "change", "look", "gate", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,19 @@ class Sealed:
 
 
 def read_sealed(workspace: Workspace) -> Sealed:
-    """The study's ledger; empty if it has none.
+    """The study's ledger; empty if it has none. Raises as :func:`read_entries`."""
+    return Sealed(read_entries(workspace.claims))
+
+
+def read_entries(path: Path) -> tuple[Entry, ...]:
+    """The entries of a hash chain; none if it was not begun.
 
     Raises :class:`StorageError` if it cannot be read, or an entry was altered, removed or moved.
     """
-    path = workspace.claims
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return Sealed(())
+        return ()
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"unreadable: {error}", where=str(path)) from error
     previous, entries = "", []
@@ -146,7 +151,13 @@ def read_sealed(workspace: Workspace) -> Sealed:
             )
         entries.append(entry)
         previous = entry.digest
-    return Sealed(tuple(entries))
+    return tuple(entries)
+
+
+def write_entries(path: Path, entries: Sequence[Entry]) -> None:
+    """Replace the chain's file in one step. Raises :class:`StorageError` if the disk refuses."""
+    with storage_errors(path):
+        write_text(path, "".join(_ENTRY.dump_json(entry).decode() + "\n" for entry in entries))
 
 
 def seal(workspace: Workspace, plan: Plan) -> Sealed:
@@ -185,7 +196,5 @@ def _append(
             return sealed
         previous = sealed.entries[-1].digest if sealed.entries else ""
         entries = (*sealed.entries, Entry.after(previous, kind, content))
-        with storage_errors(workspace.claims):
-            lines = [_ENTRY.dump_json(entry).decode() for entry in entries]
-            write_text(workspace.claims, "\n".join(lines) + "\n")
+        write_entries(workspace.claims, entries)
         return Sealed(entries)

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ablate.study.category_names import categories_checked
 from ablate.study.code import run_codes
 from ablate.study.rows import Row
-from ablate.study.spec import StudySpec, categories_checked
+from ablate.study.spec import StudySpec
 from model.canonical import canonical, canonical_data
 from model.config import EncoderConfig, ModelConfig, dump_config
 from model.data.config import DataConfig, PseudoConfig

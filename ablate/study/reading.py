@@ -96,6 +96,8 @@ def load_recorded(
 
 def _text_of(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe may never end
+            raise ConfigError(f"{path} is no regular file", hint="name a study file")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:

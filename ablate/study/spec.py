@@ -8,10 +8,10 @@ model's records define them: dotted settings, and levels or ranges of settings (
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -29,17 +29,15 @@ from ablate.study.checking import fail_whole
 from ablate.study.claims import Claim, ClaimText
 from ablate.study.located import Mark
 from ablate.study.row_data import of_model, reserved, with_own
-from ablate.study.rows import Row, labels_of, rows_of
+from ablate.study.rows import Row, labels_of, rows_of, scalar_level
 from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
 from ablate.study.text import flow
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
-from model.errors import ConfigError
 from model.knobs import OneOf
 from model.metric_names import all_metrics, metric_label, metric_of
 from model.presets import PRESETS
-from model.suggest import suggestion
 
 STRIPES_CATEGORIES = ("domain_a", "domain_b", "domain_c")
 
@@ -360,6 +358,16 @@ class StudySpec:
         """Row -> what readers see it called; only those that have a label, or whose parts have."""
         return labels_of(self.variants, self.factors, self.variant_labels)
 
+    @property
+    def level_labels(self) -> Mapping[str, Mapping[Any, str]]:
+        """Factor -> level, as tables have it -> what readers see it called; only those with a label."""
+        if self.factors is None:
+            return {}
+        return {
+            path: {scalar_level(self.factors.levels[path][i]): text for i, text in labels.items()}
+            for path, labels in self.factors.labels.items()
+        }
+
     def config(self, overrides: Mapping[str, Any]) -> ModelConfig:
         """The model of the base with dotted overrides.
 
@@ -387,26 +395,3 @@ def known_categories(data: DataConfig) -> tuple[str, ...] | None:
     if data.categories is not None:
         return data.categories
     return STRIPES_CATEGORIES if data.dataset == "stripes" else None
-
-
-def categories_checked(spec: StudySpec, categories: Iterable[str]) -> None:
-    """Check the spec against the categories that the dataset turned out to have.
-
-    Raises
-    ------
-    ConfigError: a claim or the search names another one.
-    """
-    known = tuple(categories)
-    where = str(spec.path)
-
-    def fail(what: str, name: str) -> NoReturn:
-        raise ConfigError(
-            f"{what} names an unknown category '{name}'", where=where, hint=suggestion(name, known)
-        )
-
-    for claim in spec.claims:
-        if claim.category is not None and claim.category not in known:
-            fail(f"the claim '{claim}'", claim.category)
-    for name in (spec.search.categories or ()) if spec.search else ():
-        if name not in known:
-            fail("search.categories", name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat as stat_module
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -84,6 +85,8 @@ class FileHashes:
                 stat = path.stat()
             except OSError as error:
                 raise DataError(f"cannot read {path}: {error.strerror}") from None
+            if not stat_module.S_ISREG(stat.st_mode):  # a device or a pipe may never end
+                raise DataError(f"{path} is no regular file")
             key = path.relative_to(self.root).as_posix()
             stamp: list[int | str] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
             entry = known.get(key)

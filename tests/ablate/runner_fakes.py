@@ -79,14 +79,18 @@ def fail(run: Run, folder: Path, reporter: Reporter) -> None:
 
 
 def steps(run: Run, folder: Path, reporter: Reporter) -> None:
-    """One checkpointed step per iteration; stops when asked."""
+    """One checkpointed step per iteration; stops when asked. The last waits while a test holds it."""
     note("ran", run.key, os.getpid())
     checkpoint = folder / "checkpoint.pt"
     begin = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    for step in range(begin, run.config.train.iterations):
-        if reporter.should_stop():
-            raise InterruptedRun
-        time.sleep(STEP)
+    last, hold = run.config.train.iterations - 1, Path(f"{os.environ['FAKE_LOG']}.hold")
+    for step in range(begin, last + 1):
+        while True:
+            if reporter.should_stop():
+                raise InterruptedRun
+            time.sleep(STEP)
+            if step < last or not hold.exists():
+                break
         note("step", run.key, step)
         draft = folder / "checkpoint.tmp"
         draft.write_text(str(step + 1))

@@ -17,7 +17,7 @@ from ablate.running.cluster import plan_study
 from ablate.running.folder import CHECKPOINT, Workspace
 from ablate.running.ledger import Ledger
 from ablate.running.locks import KernelLock
-from ablate.running.manifest import damage
+from ablate.running.manifest import damage, set_aside_damaged
 from ablate.running.queue import Nothing, Queue
 from ablate.running.recorded import StoredPlan, write_plan
 from ablate.running.server import Server
@@ -58,6 +58,7 @@ class Bench:
         """What the next session does first; opening a queue of the server does it anyway."""
         queue = self.queue()
         if isinstance(queue, Ledger):
+            set_aside_damaged(self.workspace, [run.key for run in self.plan.runs])
             queue.plan(self.plan)
 
     def take(self, queue: Queue[Any], worker: WorkerId = FIRST) -> Any:
@@ -184,6 +185,19 @@ def test_a_run_that_stands_unrecorded_is_settled_not_repeated(bench: Bench) -> N
     donor = bench.workspace.run_dir(held.run.key)
     assert bench.queue().take([held.run], SECOND) is Nothing.DONE
     assert damage(donor, held.run.key) is None
+
+
+def test_a_committed_run_that_was_damaged_is_computed_again_by_the_next_session(bench: Bench) -> None:
+    queue = bench.queue()
+    held = bench.take(queue)
+    assert bench.finish(queue, held)
+    folder = bench.workspace.run_dir(held.run.key)
+    (folder / "metrics.csv").write_text("category,split,stratum,metric,value,reason\n")
+    bench.plan_again()
+    again = bench.take(bench.queue(), SECOND)
+    assert again.run.key == held.run.key
+    assert bench.finish(bench.queue(), again)
+    assert damage(folder, held.run.key) is None
 
 
 def test_a_beat_says_whether_the_claim_stands(bench: Bench) -> None:
