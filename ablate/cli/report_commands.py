@@ -154,6 +154,7 @@ def import_rows(
 ) -> None:
     """Add rows from elsewhere to a study's tables: quoted, marked as such, and never compared."""
     from ablate.evidence.quoted import import_quoted
+    from ablate.report.words import plural
 
     folder = find_study(study, results)
     count = import_quoted(folder, file, source=source, percent=percent)
@@ -163,7 +164,7 @@ def import_rows(
 
         emit(Imported(folder.name, count))
         return
-    print(f"{count} values added; remake the tables with: ablate report {folder.name}")
+    print(f"{plural(count, 'value')} added; remake the tables with: ablate report {folder.name}")
 
 
 def verify(
