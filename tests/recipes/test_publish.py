@@ -1,4 +1,4 @@
-"""Publishing: the copy verifies without the runs, says what the study says, and replaces only its own place."""
+"""Publishing: the copy verifies without the runs, and says what the study says."""
 
 from __future__ import annotations
 
