@@ -294,7 +294,12 @@ def _start(
         from ablate.running.progress import JsonView, make_view
 
     events = JsonView(print_at_once) if as_json else None
-    view = events or make_view(console, plain=plain)
+    below = None
+    if spec.claims and console.is_terminal and not (events or plain):
+        from ablate.report.under_way import ClaimsUnderWay
+
+        below = ClaimsUnderWay(results / spec.study)
+    view = events or make_view(console, plain=plain, below=below)
     with contextlib.closing(view):
         from ablate.doors import start
 

@@ -22,7 +22,7 @@ from ablate.evidence.completeness import Completeness
 from ablate.evidence.differences import Difference
 from ablate.evidence.images import SeedsAndImages
 from ablate.evidence.sequential import Hypothesis, SequentialVerdict, judge
-from ablate.evidence.stats import NAN, SAME, holm_adjusted, paired_p
+from ablate.evidence.stats import NAN, SAME, Estimate, holm_adjusted, interval, paired_p
 from ablate.study.claims import Claim
 
 ClaimVerdict = Literal["supported", "refuted", "equivalent", "undecided", "undecidable", "incomplete"]
@@ -192,6 +192,11 @@ def sequential_of(
         looks=looks,
         image_variance=None if images is None else images.image_variance,
     )
+
+
+def so_far(d: Difference) -> Estimate:
+    """The difference (points) with the t-interval of the seeds that are there: to watch it, not to decide."""
+    return interval(d.per_seed, d.alpha)
 
 
 def at_every_look(d: Difference, verdict: SequentialVerdict) -> Difference:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -43,12 +43,21 @@ PREPARING = "reading the dataset and the encoder's weights"
 """What goes on before a study's first state is known."""
 
 
-def make_view(console: Console, *, as_json: bool = False, plain: bool = False) -> View:
-    """The view that fits where the output goes; ``plain``: lines that only follow each other."""
+Below = Callable[[int], Sequence[Text]]
+"""Number of runs that have finished -> lines to show below them."""
+
+
+def make_view(
+    console: Console, *, as_json: bool = False, plain: bool = False, below: Below | None = None
+) -> View:
+    """The view that fits where the output goes; ``plain``: lines that only follow each other.
+
+    ``below``: what a terminal shows under the runs.
+    """
     if as_json:
         return JsonView(console.file.write)
     if console.is_terminal and not plain:
-        return LiveView(console)
+        return LiveView(console, below)
     view = PlainView(lambda line: _print(console, line))
     view.say(PREPARING)
     return view
@@ -208,9 +217,10 @@ class JsonView:
 class LiveView:
     """A bar over all runs and a line per worker, redrawn in place; endings scroll by above."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, below: Below | None = None) -> None:
         self._changes = Changes()
         self._state: StudyStatus | None = None
+        self._below, self._lines = below, Group()
         self._spinner = Spinner("dots", Text(PREPARING), style="cyan")
         # Drawn anew at every refresh: what is between two states still turns.
         self._live = Live(
@@ -224,6 +234,8 @@ class LiveView:
             if ended:
                 self.say(ending(run))
         self._state = state
+        if self._below is not None:
+            self._lines = Group(*self._below(settled(state)[0]))
 
     def say(self, line: str) -> None:
         """See :class:`View`."""
@@ -238,8 +250,8 @@ class LiveView:
             return self._spinner
         if waiting := between(self._state):
             self._spinner.update(text=Text(waiting))
-            return Group(render(self._state), self._spinner)
-        return render(self._state)
+            return Group(render(self._state), self._lines, self._spinner)
+        return Group(render(self._state), self._lines)
 
 
 def render(state: StudyStatus) -> RenderableType:
