@@ -195,7 +195,7 @@ def sequential_of(
 
 
 def so_far(d: Difference) -> Estimate:
-    """The difference (points) with the t-interval of the seeds that are there: to watch it, not to decide."""
+    """The difference (points) with the t-interval of the seeds that are there: to watch, no verdict."""
     return interval(d.per_seed, d.alpha)
 
 

@@ -197,7 +197,7 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("seeds: 2", "tail.q: 2", "s.yaml:11:1: unknown key 'tail.q' in a study (settings of the model go "
      "under base: or a variant: 'base.tail.q')"),
     ("seeds: 2", "search: {}", "s.yaml:4:1: 'variants' and 'search' exclude each other (a search "
-     "compares its winner with the base; keep one of the two)"),
+     "compares its winner with the base; keep one of the two, or make the variants its arms)"),
     # unknown keys, at every level
     ("train:", "tain:", "s.yaml:3:32: unknown key 'tain' in base (did you mean 'train'?)"),
     ("iterations", "iteration", "s.yaml:3:40: unknown key 'iteration' in base.train "
