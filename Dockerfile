@@ -1,4 +1,5 @@
-# ablate in a container, for CPUs; for NVIDIA GPUs: docker build --build-arg TORCH=cu126 -t ablate:cuda .
+# ablate in a container: torch's default wheels, which run on NVIDIA GPUs and on CPUs; smaller ones for CPUs alone:
+# docker build --build-arg TORCH_INDEX=... -t ablate:cpu . with the index that torch's "get started" page names.
 #
 #   docker build -t ablate .
 #   docker run --rm -v "$PWD:/work" -v ablate-cache:/cache ablate run study.yaml
@@ -8,13 +9,13 @@
 ARG PYTHON=3.12
 FROM python:${PYTHON}-slim-bookworm
 
-# Which of torch's wheels: cpu, cu126, cu128 ... (the driver of a GPU comes from the host).
-ARG TORCH=cpu
+# Where torch's wheels come from; empty: the usual index (the driver of a GPU comes from the host).
+ARG TORCH_INDEX=
 # Extras of the project, separated by commas.
 ARG EXTRAS=postgres
 
 # First and alone: the largest layer, which changes least.
-RUN pip install --no-cache-dir --index-url "https://download.pytorch.org/whl/${TORCH}" torch torchvision
+RUN pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
 
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./

@@ -73,7 +73,7 @@ def test_the_recipe_of_the_image_is_sound() -> None:
     assert ("ENTRYPOINT", '["ablate"]') in steps
     assert [name for name, _ in steps].index("USER") < [name for name, _ in steps].index("ENTRYPOINT")
     arguments = dict(words.split("=") for name, words in steps if name == "ARG")
-    assert arguments["TORCH"] == "cpu"
+    assert arguments["TORCH_INDEX"] == ""
     assert set(arguments["EXTRAS"].split(",")) <= set(PROJECT["optional-dependencies"])
 
 
