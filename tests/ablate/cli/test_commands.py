@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -72,7 +71,7 @@ def outcome(*arguments: str | Path) -> int:
 # ------------------------------------------------------------------------- real processes
 
 
-def test_help_is_quick_and_needs_no_torch() -> None:
+def test_help_imports_nothing_slow() -> None:
     code = (
         "import sys\nfrom ablate.cli.commands import main\n"
         "try: main(['--help'])\n"
@@ -80,18 +79,15 @@ def test_help_is_quick_and_needs_no_torch() -> None:
         "slow = {'torch', 'pandas', 'optuna', 'scipy', 'matplotlib'} & set(sys.modules)\n"
         "assert not slow, slow"
     )
-    started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    elapsed = time.perf_counter() - started
     assert done.returncode == 0, done.stderr
     commands = (
         "run", "plan", "status", "logs", "resume", "report", "clean", "show", "schema", "init",
-        "doctor", "dashboard", "data", "encode", "evaluate", "priors",
+        "doctor", "dashboard", "data", "encode", "evaluate", "priors", "ls", "open", "gate", "repair",
     )  # fmt: skip
     assert all(f" {command} " in done.stdout for command in commands)
-    assert elapsed < 3, "about 0.3 s on an idle machine"
 
 
 def test_the_version_is_printed_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +153,7 @@ def test_init_then_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert outcome("show", path) == 0
     shown = capsys.readouterr().out
     assert "q-0.05-cosine" in shown
-    assert "tail.q over training, 0.0" in shown
+    assert "tail.q over training, 0.5" in shown
     assert outcome("init", "fresh", "--out", path) == 2
     assert "exists already (--force replaces it)" in capsys.readouterr().err
 
