@@ -25,7 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablate.running.one_run import Material, completion_metrics, metric_rows
+from ablate.running.material import Material
+from ablate.running.measuring import completion_metrics, metric_rows
 from benchmarks.priors import medians, print_table
 from benchmarks.published import PublishedStudent, TensorwiseStableAdamW, metrics, step
 from model.config import ModelConfig, build_config
