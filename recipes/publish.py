@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from model.files import write_text
@@ -45,20 +46,25 @@ LEFT = (".pdf",)
 BEGIN, END = "<!-- verdicts: made by recipes/publish.py -->", "<!-- end of verdicts -->"
 
 
-def run(study: str, work: Path, workers: int | None) -> str:
+TEXT = (".html", ".json", ".jsonl", ".yaml", ".md", ".tex", ".csv", ".txt")
+
+
+def run(study: str, work: Path, cache: Path, workers: int | None) -> str:
     """Run what is missing of a study; returns its name. Raises CalledProcessError if runs are left."""
     from ablate.study.reading import load_spec
 
     path = ROOT / "studies" / f"{study}.yaml"
     command = [sys.executable, "-m", "ablate", "run", str(path), "--plain", "--results", str(work)]
+    command += ["--cache", str(cache)]
     command += ["--workers", str(workers)] if workers else []
     subprocess.run(command, cwd=ROOT, check=True)
     return load_spec(path).study
 
 
-def publish(folder: Path, into: Path) -> Path:
+def publish(folder: Path, into: Path, places: Mapping[str, str] | None = None) -> Path:
     """Report and verify a finished study, copy what is cited of it below ``into``, and verify the copy.
 
+    ``places``: paths of this machine -> what stands for them in the copy.
     Returns the copy. Raises RuntimeError with the first difference if either does not verify.
     """
     from ablate.doors import make_report
@@ -72,12 +78,22 @@ def publish(folder: Path, into: Path) -> Path:
         if (folder / name).exists():
             shutil.copyfile(folder / name, draft / name)
     shutil.copytree(folder / "report", draft / "report", ignore=_unpublished)
+    for path in draft.rglob("*"):
+        if path.suffix in TEXT and path.name not in ("runs.csv", ".runs.csv.digest.json", "claims.jsonl"):
+            path.write_text(without(path.read_text(encoding="utf-8"), places or {}), encoding="utf-8")
     for place in (folder, draft):
         if wrong := verify(place).wrong:
             raise RuntimeError(f"{place}: {wrong}")
     target = into / folder.name
     shutil.rmtree(target, ignore_errors=True)
     return draft.replace(target)
+
+
+def without(text: str, places: Mapping[str, str]) -> str:
+    """``text`` with paths replaced, the longest first."""
+    for place in sorted(places, key=len, reverse=True):
+        text = text.replace(place, places[place])
+    return text
 
 
 def _unpublished(_folder: str, names: Iterable[str]) -> set[str]:
@@ -125,12 +141,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("studies", nargs="*", default=STUDIES, help="files below studies/, all by default")
     parser.add_argument("--work", type=Path, required=True, help="folder for runs, kept between calls")
+    parser.add_argument("--cache", type=Path, help="folder for features, kept too; WORK/.cache by default")
     parser.add_argument("--workers", type=int, help="worker processes")
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="where they are published")
     given = parser.parse_args(arguments)
+    work = given.work.resolve()
+    cache = (given.cache or work / ".cache").resolve()
+    places = {str(work): "results", str(cache): "cache", str(ROOT): ".", str(Path.home()): "~"}
+    if tiles := os.environ.get("MAGNETIC_TILE"):
+        places[str(Path(tiles).resolve())] = "magnetic_tile"
     for study in given.studies:
-        name = run(study, given.work, given.workers)
-        print(json.dumps({"published": str(publish(given.work / name, given.results))}), flush=True)
+        name = run(study, work, cache, given.workers)
+        print(json.dumps({"published": str(publish(work / name, given.results, places))}), flush=True)
     folders = sorted(path.parent for path in given.results.glob("*/spec.yaml"))
     write_answers(given.results / "README.md", answers(folders))
 

@@ -23,8 +23,10 @@ claims: [b > a]
 
 def test_a_copy_verifies_where_the_runs_are_gone(tmp_path: Path) -> None:
     write_study(tmp_path / "work" / "s", STUDY, pictures=False)
-    copy = publish(tmp_path / "work" / "s", tmp_path / "results")
+    copy = publish(tmp_path / "work" / "s", tmp_path / "results", {str(tmp_path): "elsewhere"})
     shutil.rmtree(tmp_path / "work")
+    texts = [path.read_bytes() for path in copy.rglob("*") if path.is_file()]
+    assert not any(str(tmp_path).encode() in text for text in texts)
     assert not verify(copy).wrong and verify(copy).numbers > 0
     assert not (copy / "runs").exists() and not list(copy.rglob("*.pdf"))
     assert (copy / "report" / "report.html").is_file() and list((copy / "report" / "figures").glob("*.png"))
