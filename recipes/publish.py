@@ -40,8 +40,8 @@ KEPT = (
     "spec.yaml", "invocation.json", "claims.jsonl", "runs.csv", ".runs.csv.digest.json", "evidence.json",
 )  # fmt: skip
 """Of a study's folder, beside its report: all that a report is made of where the runs are not at hand."""
-LEFT = (".pdf",)
-"""Kinds of files of a report that are not published: the page and the PNG files show the same."""
+FIGURES = ("forest.png", "mechanism.png", "completion.png")
+"""Figures that are published as files; the page holds these and all others."""
 
 BEGIN, END = "<!-- verdicts: made by recipes/publish.py -->", "<!-- end of verdicts -->"
 
@@ -96,8 +96,8 @@ def without(text: str, places: Mapping[str, str]) -> str:
     return text
 
 
-def _unpublished(_folder: str, names: Iterable[str]) -> set[str]:
-    return {name for name in names if Path(name).suffix in LEFT}
+def _unpublished(folder: str, names: Iterable[str]) -> set[str]:
+    return {name for name in names if Path(folder).name == "figures" and name not in FIGURES}
 
 
 def answers(folders: Sequence[Path]) -> str:
