@@ -28,10 +28,7 @@ STUDIES = (
     "prior_a",
     "prior_b",
     "prior_c",
-    "priors_combined",
-    "priors_long",
     "priors_tiles",
-    "pseudo",
     "reference_rows",
 )
 """Files below ``studies/``, in the order in which the page of answers names them."""

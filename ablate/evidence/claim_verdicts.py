@@ -112,7 +112,7 @@ class JudgedClaim:
         if made is None or np.isnan(made.low):
             return True
         if self.claim.direction == "~":
-            return -self.claim.margin < made.low and made.high < self.claim.margin
+            return made.within(self.claim.margin)
         return made.low > self.claim.margin or made.high < self.claim.margin
 
     @property

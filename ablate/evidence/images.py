@@ -183,6 +183,14 @@ class SeedsAndImages:
         """Whether the observed mean is below the image floor: this test set cannot decide it."""
         return bool(self.image_floor > abs(self.mean))
 
+    def within(self, margin: float) -> bool:
+        """Whether the mean lies within ``margin`` of 0, for new seeds and new images.
+
+        Two one-sided tests at ``alpha``, hence the interval at twice alpha.
+        """
+        half = _half_widths(self.seed_variance, self.image_variance, self.seeds, 2 * self.alpha)[1]
+        return abs(self.mean) + half < margin
+
     def width_change(self, seeds: int = 0, images: int = 0) -> float:
         """Relative change of the second interval's width from more of either, of the same mix: -0.4 is 40 %
         narrower. NaN where there is no width."""

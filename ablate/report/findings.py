@@ -74,8 +74,9 @@ def claim_reason(judged: JudgedClaim, results: Results | None = None) -> str:
         )
     if judged.more_seeds is not None:
         sentences.append(f"About {plural(judged.more_seeds, 'more seed')} would decide it.")
-    if judged.more_images is not None:
-        sentences.append(f"About {plural(judged.more_images, 'more test image')} would decide it.")
+    if judged.more_images:
+        more = plural(judged.more_images, "more test image")
+        sentences.append(f"It takes about {more} of the same kind for seeds to decide it.")
     blind = d.detectable
     if judged.verdict == "undecided" and not judged.there.gaps and math.isfinite(blind):
         sentences.append(

@@ -72,6 +72,8 @@ def complete(chosen: dict) -> dict:
         chosen["token_dropout.rescale"] = True
     if chosen["decoder.attention"] == "softmax":
         chosen["decoder.neighbour_mask"] = 3
+        if chosen["bias.half_width"] == 1:  # every pair that the bias weakens would be forbidden
+            chosen["bias.half_width"] = 2
     if chosen["bias.lambda"] == 1.0:  # a factor of 0 leaves a table no gradient
         chosen["bias.relative"] = "none"
     if chosen["bias.direction"] == "both":

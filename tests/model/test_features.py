@@ -176,10 +176,11 @@ def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path:
     layers = build_encoder(config.encoder, config.image.crop)(load_images(features.samples, config.image))
     expected = torch.stack([(layers[0] + layers[1]) / 2, (layers[2] + layers[3]) / 2], dim=1)
     assert torch.allclose(features[torch.arange(6)], expected, atol=1e-5)
+    batches = len(told)
     opened_copies(share=1.0)
-    assert told == ["encoded"]
+    assert len(told) == batches
     opened_copies(strength=0.5)
-    assert told == ["encoded"] * 2
+    assert len(told) == 2 * batches
 
 
 def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):

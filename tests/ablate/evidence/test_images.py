@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
 from ablate.evidence.images import jackknife_covariance, over_categories, placements, seeds_and_images
@@ -126,3 +126,14 @@ def test_coverage_for_new_seeds_and_new_images(S: int) -> None:
         seed_hit += result.seed_low <= truth <= result.seed_high
     assert 0.925 < hit / trials < 0.985
     assert seed_hit / trials < 0.91
+
+
+def test_equivalence_is_two_one_sided_tests() -> None:
+    """The interval at twice alpha decides, as it does over seeds alone (without spread over images)."""
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        seeds = rng.normal(0.1, 0.3, 6)
+        made = seeds_and_images(seeds, np.zeros((6, 6)), 40)
+        below = stats.ttest_1samp(seeds, -0.5, alternative="greater").pvalue
+        above = stats.ttest_1samp(seeds, 0.5, alternative="less").pvalue
+        assert made.within(0.5) == (max(below, above) < 0.05)

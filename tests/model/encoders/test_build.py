@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from model.encoders.build import (
     EncoderEntry,
     build_encoder,
     describe,
+    entry_of,
     register_encoder,
     weights_fingerprint,
 )
@@ -86,7 +88,13 @@ def test_settings_that_it_does_not_read_give_the_same_run() -> None:
 @pytest.mark.parametrize("name", ["patches", "texture"])
 def test_a_name_is_registered_once(name: str) -> None:
     with pytest.raises(ConfigError, match=f"'{name}' is registered already"):
-        register_encoder(name, ENTRY)
+        register_encoder(name, replace(ENTRY, own_weights=not ENTRY.own_weights))
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_same_entry_may_be_registered_again() -> None:
+    register_encoder("patches", ENTRY)
+    assert entry_of("patches") is ENTRY
 
 
 def test_without_it_the_name_is_unknown() -> None:

@@ -17,6 +17,13 @@ pytestmark = pytest.mark.skipif(
 WAIT = 60.0
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the threads that other tests have left were not there."""
+    monkeypatch.setattr("ablate.report.figures.cores.threading.active_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("alone")
 def test_jobs_run_side_by_side_and_come_back_in_order() -> None:
     meeting = multiprocessing.get_context("fork").Barrier(2, timeout=WAIT)
 
@@ -27,6 +34,7 @@ def test_jobs_run_side_by_side_and_come_back_in_order() -> None:
     assert shared_out([partial(job, i) for i in range(4)], workers=2) == [0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("alone")
 def test_what_a_lost_child_leaves_is_done_here() -> None:
     parent, taken = os.getpid(), multiprocessing.get_context("fork").Event()
 
