@@ -104,6 +104,12 @@ class Listed(Record):
     """Runs; null of a published folder."""
     counts: Mapping[str, int] | None
     """State -> number of runs."""
+    verdicts: Mapping[str, int]
+    """Verdict -> number of claims, as of the last report."""
+    age: float
+    """Seconds since anything of it was written."""
+    size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True)

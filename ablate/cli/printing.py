@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ablate.cli.doctor import Finding
     from ablate.evidence.judgement import Judgement
     from ablate.running.clean import Litter
+    from ablate.running.listing import Listing
     from ablate.running.status import RunStatus, StudyStatus
     from ablate.study.plan import Plan, PlanLine
     from ablate.study.spec import StudySpec
@@ -185,19 +186,26 @@ def print_status(console: Console, status: StudyStatus) -> None:
     console.print(table)
 
 
-def print_studies(console: Console, states: Mapping[str, StudyStatus | None]) -> None:
-    """One line per study: how far it is, and whether somebody works on it; None: a frame without runs."""
-    if not states:
+def print_studies(console: Console, studies: Sequence[Listing]) -> None:
+    """One line per study: how far it is, whether somebody works on it, its verdicts, age and size."""
+    from ablate.report.words import verdict_text
+    from ablate.running.progress import duration
+
+    if not studies:
         console.print("no studies here")
         return
-    table = _table("study", "finished", "failed", "working")
-    for name, state in states.items():
-        if state is None:
-            table.add_row(escape(name), "published", "", "")
-            continue
-        finished = f"{state.finished} of {len(state.runs)}"
-        working = f"{state.workers} workers" if state.workers else ""
-        table.add_row(escape(name), finished, str(len(state.failed) or ""), working)
+    table = _table("study", "finished", "failed", "working", "claims", "written", "MB")
+    for one in studies:
+        state = one.state
+        finished, failed, working = "published", "", ""
+        if state is not None:
+            finished, failed = f"{state.finished} of {len(state.runs)}", str(len(state.failed) or "")
+            working = f"{state.workers} workers" if state.workers else ""
+        verdicts = ", ".join(f"{n} {verdict_text(verdict)}" for verdict, n in one.verdicts.items())
+        size = f"{one.size / 1e6:.1f}"
+        table.add_row(
+            escape(one.study), finished, failed, working, verdicts, f"{duration(one.age)} ago", size
+        )
     console.print(table)
 
 

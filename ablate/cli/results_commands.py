@@ -60,27 +60,32 @@ def _several(results: Path) -> bool:
 
 
 def ls(as_json: Json = False, results: Results = RESULTS) -> None:
-    """List the studies of a results folder, and where each stands."""
+    """List the studies of a results folder: where each stands, its claims' verdicts, its age and size."""
     from ablate.cli.printing import make_console, print_studies
     from ablate.running.journal import quiet_optuna
-    from ablate.running.status import status as read_status
+    from ablate.running.listing import listed
 
     quiet_optuna()
-    folders = studies_in(results)
-    started = [folder for folder in folders if (folder / "plan.json").is_file()]
-    states = {folder.name: read_status(folder) if folder in started else None for folder in folders}
+    found = [listed(folder) for folder in studies_in(results)]
     if as_json:
         from ablate.cli.emitting import emit
         from ablate.cli.output import Listed
 
         emit(
             [
-                Listed(name, None, None) if state is None else Listed(name, state.finished, state.counts)
-                for name, state in states.items()
+                Listed(
+                    one.study,
+                    one.state and one.state.finished,
+                    one.state and one.state.counts,
+                    one.verdicts,
+                    one.age,
+                    one.size,
+                )
+                for one in found
             ]
         )
     else:
-        print_studies(make_console(), states)
+        print_studies(make_console(), found)
 
 
 def logs(

@@ -133,6 +133,11 @@ def verdict_text(verdict: Verdict | ClaimVerdict) -> str:
     return _VERDICTS[verdict]
 
 
+def recorded_verdict(verdict: str) -> str:
+    """The same of a verdict that a table has recorded; one of an earlier vocabulary as it stands there."""
+    return next((text for known, text in _VERDICTS.items() if known == verdict), verdict)
+
+
 def gaps_text(gaps: Sequence[Gap], results: Results | None = None) -> str:
     """``directional on domain_b at seeds 1, 2 (failed: NaN loss); ...``"""
     found: dict[tuple[str, str, str], list[str]] = {}
