@@ -188,7 +188,7 @@ def print_status(console: Console, status: StudyStatus) -> None:
 
 def print_studies(console: Console, studies: Sequence[Listing]) -> None:
     """One line per study: how far it is, whether somebody works on it, its verdicts, age and size."""
-    from ablate.report.words import verdict_text
+    from ablate.report.words import recorded_verdict
     from ablate.running.progress import duration
 
     if not studies:
@@ -201,11 +201,9 @@ def print_studies(console: Console, studies: Sequence[Listing]) -> None:
         if state is not None:
             finished, failed = f"{state.finished} of {len(state.runs)}", str(len(state.failed) or "")
             working = f"{state.workers} workers" if state.workers else ""
-        verdicts = ", ".join(f"{n} {verdict_text(verdict)}" for verdict, n in one.verdicts.items())
-        size = f"{one.size / 1e6:.1f}"
-        table.add_row(
-            escape(one.study), finished, failed, working, verdicts, f"{duration(one.age)} ago", size
-        )
+        verdicts = ", ".join(f"{n} {recorded_verdict(verdict)}" for verdict, n in one.verdicts.items())
+        age, size = f"{duration(one.age)} ago", f"{one.size / 1e6:.1f}"
+        table.add_row(escape(one.study), finished, failed, working, verdicts, age, size)
     console.print(table)
 
 

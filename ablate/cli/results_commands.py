@@ -75,8 +75,8 @@ def ls(as_json: Json = False, results: Results = RESULTS) -> None:
             [
                 Listed(
                     one.study,
-                    one.state and one.state.finished,
-                    one.state and one.state.counts,
+                    None if one.state is None else one.state.finished,
+                    None if one.state is None else one.state.counts,
                     one.verdicts,
                     one.age,
                     one.size,
