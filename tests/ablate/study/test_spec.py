@@ -443,8 +443,9 @@ def test_published_studies_are_recorded_as_they_were_run(folder: Path) -> None:
     spec = load_recorded(folder, env={"DATA": "unset", "MAGNETIC_TILE": "unset"})
     assert spec.study == folder.name
     seeds = set(pd.read_csv(folder / "runs.csv", usecols=["seed"])["seed"])
-    expected = spec.search.fresh_seeds if spec.search else spec.seeds
-    assert seeds == set(expected)
+    expected = set(spec.search.fresh_seeds if spec.search else spec.seeds)
+    further = set(range(spec.max_seeds or 0))  # of a study that adds seeds while claims are open
+    assert expected <= seeds <= expected | further
 
 
 def test_a_smoke_test_is_small_whatever_the_variants_say() -> None:
