@@ -53,7 +53,8 @@ def test_only_open_claims_get_seeds_and_going_on_comes_to_the_same(tmp_path: Pat
     assert any("clear > base" in line and "supported after 3 seeds" in line for line in lines)
     assert any("twin > base" in line and "declared maximum of 6 seeds" in line for line in lines)
     sealed = read_sealed(Workspace(tmp_path / "whole" / "s"))
-    assert [entry.kind for entry in sealed.entries] == ["seal"] and sealed.max_seeds == 6
+    # Every round judges, and what is judged has been looked at.
+    assert [entry.kind for entry in sealed.entries] == ["seal", *["look"] * 4] and sealed.max_seeds == 6
 
     for runs in (4, 7):
         go(tmp_path / "parts", max_runs=runs)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ablate.evidence.quoted import import_quoted, read_quoted
 from ablate.report.verifying import verify
 from recipes.publish import BEGIN, END, STUDIES, answers, publish, write_answers
 from tests.ablate.report_inputs import write_study
@@ -60,3 +61,15 @@ def test_the_page_keeps_what_stands_around_the_verdicts(tmp_path: Path) -> None:
 def test_every_study_to_publish_is_there() -> None:
     folder = Path(__file__).parents[2] / "studies"
     assert [name for name in STUDIES if not (folder / f"{name}.yaml").is_file()] == []
+
+
+def test_a_copy_keeps_all_that_its_report_reads(tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "s"
+    write_study(folder, STUDY, pictures=False)
+    (tmp_path / "theirs.csv").write_text("variant,image_auroc\nTheirs,90.0\n")
+    import_quoted(folder, tmp_path / "theirs.csv", source="a paper")
+    copy = publish(folder, tmp_path / "results")
+    shutil.rmtree(tmp_path / "work")
+    assert not verify(copy).wrong  # made once more of the copy alone, the quoted row among its tables
+    assert [row.variant for row in read_quoted(copy)] == ["Theirs"]
+    assert "Theirs" in (copy / "report" / "main.md").read_text()

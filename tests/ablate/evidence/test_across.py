@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from ablate.evidence.across import together
+from ablate.evidence.across import by_name, together
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.results import Results
 from model.errors import StorageError
@@ -53,6 +54,43 @@ def test_what_makes_numbers_incomparable_is_said() -> None:
     text = " ".join(made.warnings)
     assert "different datasets: stripes, mvtec" in text and "read different data" in text
     assert "left out: domain_b" in text and made.categories == ("domain_a", "domain_c")
+
+
+def test_variants_of_one_name_are_paired_also_where_two_names_are_the_same_runs() -> None:
+    three = {"dinomaly": 0.0, "base": 0.0, "prior": 0.01}
+
+    def twice(made: Results, name: str, keys: str) -> Results:
+        frame = made.frame
+        one = frame[frame["variant"] == "dinomaly"]
+        frame = pd.concat([frame[frame["variant"] != "base"], one.assign(variant="base")])
+        return named(replace(made, frame=frame), name, keys)
+
+    a, b = twice(results(three), "a", ""), twice(results(three, rng_seed=3), "b", "b-")
+    found = by_name(a, b)
+    assert found.names == ("dinomaly", "base", "prior")
+    assert set(found.differences) == set(found.names)
+    assert found.differences["base"].per_seed == found.differences["dinomaly"].per_seed
+    itself = by_name(a, named(replace(a, name="c"), "c", ""))
+    assert itself.names == found.names and itself.differences == {}
+
+
+def test_a_study_that_added_seeds_is_compared_as_one_that_did() -> None:
+    sequential = replace(A, max_seeds=20, first_look=3, labels={"prior": "A prior"})
+    made = together([sequential, B], Path())
+    assert (made.max_seeds, made.first_look) == (20, 3)
+    assert made.labels["a/prior"] == "a/A prior"
+    fixed = together([A, B], Path())
+    for at, d in Judgement(made).primary.differences.items():
+        plain = Judgement(fixed).primary.differences[at]
+        assert d.looks and not plain.looks
+        assert d.estimate.low < plain.estimate.low and d.estimate.high > plain.estimate.high
+    assert all(d.looks for d in by_name(sequential, B).differences.values())
+
+
+def test_what_was_noted_of_the_images_is_found_under_the_new_names() -> None:
+    place = ("prior", "dinomaly", "image_auroc", "domain_a", (0, 1))
+    made = together([replace(A, images={place: None}), B], Path())
+    assert made.images == {("a/prior", "a/dinomaly", *place[2:]): None}
 
 
 def test_studies_that_cannot_be_put_together_say_why() -> None:

@@ -144,6 +144,54 @@ def test_a_declared_maximum_is_judged_sequentially_from_the_start() -> None:
     assert judged(NOISE, max_seeds=20, first_look=5).verdict == "undecided"
 
 
+@pytest.mark.parametrize("gains", [CLEAR, [1.0, 0.2, 1.3, 0.4, 1.1]])
+def test_new_images_never_narrow_an_interval_that_holds_at_every_look(
+    gains: list[float], tmp_path: Path
+) -> None:
+    made = write_scores(study(gains, categories=("a",)), tmp_path, 60, 0.3, 0.3)
+    plain = Judgement(made).claims[0]
+    looked = Judgement(replace(made, max_seeds=20, first_look=3)).claims[0]
+    assert plain.images is not None and looked.images is not None
+    assert plain.difference.level == 0.05 > looked.difference.level > 0
+    # The ordinary t-interval at the level that the looks leave is the repeated interval.
+    assert (looked.images.seed_low, looked.images.seed_high) == pytest.approx((looked.low, looked.high))
+    assert looked.images.low <= looked.low and looked.images.high >= looked.high
+    assert looked.images.low < plain.images.low
+
+
+def test_a_sequential_equivalence_asks_new_images_at_the_error_it_spends(tmp_path: Path) -> None:
+    claim = replace(ABOVE, direction="~", margin=6.0)
+    made = write_scores(study([0.0] * 5, categories=("a",)), tmp_path, 400, 0.0, 0.2)
+    fixed = Judgement(replace(made, claims=(claim,))).claims[0]
+    looked = Judgement(replace(made, claims=(claim,), max_seeds=20, first_look=5)).claims[0]
+    assert looked.sequential is not None and looked.images is not None
+    assert 0 < looked.sequential.one_sided < 0.05
+    widths = [m for m in np.linspace(0, 6, 601) if not looked.images.within(m, looked.sequential.one_sided)]
+    assert fixed.images is not None and fixed.images.within(max(widths) - 0.02)
+
+
+@pytest.mark.parametrize(
+    ("claim", "gains", "sign_flip"),
+    [
+        (replace(ABOVE, margin=1.5), [2.0, 2.2, 1.9, 2.1, 2.0, 1.8], True),
+        (replace(ABOVE, direction="~", margin=3.0), [2.0, 2.2, 1.9, 2.1, 2.0, 1.8], False),
+    ],
+)
+def test_a_claim_shows_the_p_of_what_it_states(claim: Claim, gains: list[float], sign_flip: bool) -> None:
+    found, of_zero = judged(gains, claims=(claim,)), judged(gains)
+    assert found.difference.p == found.p and found.difference.p_holm == found.p_holm
+    assert found.p > of_zero.p
+    assert found.difference.estimate == of_zero.difference.estimate
+    if sign_flip:  # of the differences beyond the margin
+        shifted = judged([gain - 1.5 for gain in gains])
+        assert found.p == pytest.approx(shifted.p)
+        assert found.difference.p_sign_flip == pytest.approx(shifted.difference.p_sign_flip)
+        assert found.difference.seeds_needed == shifted.difference.seeds_needed
+    else:
+        assert np.isnan(found.difference.p_sign_flip) and np.isnan(found.difference.detectable)
+        assert found.difference.seeds_needed is None
+
+
 def test_exploratory_claims_do_not_enlarge_the_family_and_deleted_ones_do() -> None:
     late = replace(ABOVE, margin=1.0)
     made = study(CLEAR, exploratory=(late,), withdrawn=(ABOVE,))

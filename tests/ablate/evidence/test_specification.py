@@ -53,6 +53,16 @@ def test_claims_of_two_variants_share_a_curve_and_the_direction_is_theirs() -> N
     assert [s.estimate for s in turned[0].specifications] == [s.estimate for s in turned[1].specifications]
 
 
+def test_a_study_that_added_seeds_has_no_joint_test_and_wider_intervals() -> None:
+    fixed = replace(results(), claims=(UP,))
+    (plain,) = specification_curves(Judgement(fixed))
+    (curve,) = specification_curves(Judgement(replace(fixed, max_seeds=20, first_look=5)))
+    assert curve.joint is None and plain.joint is not None
+    for one, other in zip(curve.specifications, plain.specifications, strict=True):
+        assert one.estimate.mean == other.estimate.mean
+        assert one.estimate.low < other.estimate.low and one.estimate.high > other.estimate.high
+
+
 def test_there_is_no_curve_of_two_seeds_or_of_what_tokens_do() -> None:
     assert curves(UP, seeds=2) == []
     assert curves(replace(UP, metric="token_distance_gap")) == []
@@ -95,5 +105,6 @@ def test_analyses_without_spread_are_not_apart() -> None:
 
 def test_the_study_of_the_tests_has_the_effect_that_was_put_in() -> None:
     (curve,) = curves(UP)
+    assert curve.joint is not None
     assert curve.joint.median == pytest.approx(100 * FOUR["directional"], abs=0.3)
     assert curve.joint.p_median == curve.joint.smallest_p == 2 / 32

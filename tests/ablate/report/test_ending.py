@@ -37,6 +37,23 @@ def test_an_undecided_claim_says_how_many_seeds_and_minutes_would_decide_it() ->
     assert minutes == pytest.approx(more * 2 * 90 / 60)
 
 
+@pytest.mark.parametrize(
+    ("claim", "more"),
+    [
+        (replace(CLAIM, margin=0.3), True),  # of what lies beyond the margin
+        (replace(CLAIM, direction="~", margin=1.5), False),
+    ],
+)
+def test_seeds_are_named_only_for_what_the_claim_states(claim: Claim, more: bool) -> None:
+    made = judgement(seeds=3, seconds=None).results
+    (judged,) = Judgement(replace(made, claims=(claim,))).claims
+    (plain,) = Judgement(replace(made, claims=(CLAIM,))).claims
+    assert judged.verdict == "undecided"
+    assert bool(to_decide(judged, made)) == more == (judged.more_seeds is not None)
+    if more:
+        assert (judged.more_seeds or 0) > (plain.more_seeds or 0)
+
+
 def test_without_timings_only_the_seeds_are_named() -> None:
     judged = judgement(seeds=2, seconds=None)
     advice = to_decide(judged.claims[0], judged.results)
