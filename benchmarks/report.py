@@ -152,6 +152,36 @@ def timed(folder: Path) -> tuple[Clock, str, float]:
     return clock, digest.hexdigest()[:16], len(written.encode()) / 1e6
 
 
+OPENED = """async () => {
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  return performance.now();
+}"""
+"""Milliseconds from the start of the navigation until the page has been painted and answers."""
+
+
+def opened(page_file: Path) -> list[float]:
+    """Seconds until the page stands in a real browser, five times, each in a fresh context; empty without
+    a browser."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return []
+    if chromium is None:
+        return []
+    found = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for _ in range(5):
+            context = browser.new_context()
+            tab = context.new_page()
+            tab.goto(page_file.as_uri(), wait_until="load")
+            found.append(float(tab.evaluate(OPENED)) / 1000)
+            context.close()
+        browser.close()
+    return found
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -167,6 +197,7 @@ def main() -> None:
             write_study(folder, options.variants, options.seeds, options.categories)
             check(Judgement(gather(folder)))
         clock, digest, size = timed(folder)
+        seconds_open = opened(folder / "report" / "report.html")
     table = Table(title="seconds of a report, by part", title_justify="left")
     table.add_column("part")
     for name in ("wall", "all cores"):
@@ -176,6 +207,11 @@ def main() -> None:
     console = Console(width=110)
     console.print(table)
     console.print(f"page: {size:.1f} MB; tables: {digest}")
+    if seconds_open:
+        each = ", ".join(f"{seconds:.2f}" for seconds in sorted(seconds_open))
+        console.print(f"opened in a browser, painted and answering after {each} s")
+    else:
+        console.print("not opened: no chromium, or no playwright")
 
 
 if __name__ == "__main__":
