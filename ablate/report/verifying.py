@@ -19,6 +19,7 @@ from ablate.report.rendering import rendered
 from ablate.report.tables.every import all_tables
 from ablate.running.folder import Workspace
 from ablate.running.frame import collect
+from ablate.running.manifest import damage
 from ablate.running.recorded import load_plan
 from ablate.running.seal import read_sealed
 from model.errors import StorageError
@@ -71,12 +72,18 @@ def verify(study_dir: Path) -> Verified:
 
 
 def _frame_differs(workspace: Workspace) -> str:
-    """The first line of ``runs.csv`` that the runs' folders do not say; empty where they are not there."""
+    """The first damaged run, or the first line of ``runs.csv`` that the runs' folders do not say; empty
+    where they are not there."""
     if not workspace.runs.is_dir() or not workspace.frame.is_file():
         return ""
     plan = load_plan(workspace)
-    if not any(workspace.committed(row.key) for row in plan.rows):
+    keys = [key for key in dict.fromkeys(row.key for row in plan.rows) if workspace.committed(key)]
+    if not keys:
         return ""
+    for key in keys:
+        if why := damage(workspace.run_dir(key), key):
+            again = f"ablate run {workspace.study_dir.name} computes it again"
+            return f"{workspace.run_dir(key)}: {why} ({again})"
     made = collect(workspace.study_dir, plan).to_csv(index=False)
     wrong = first_difference(workspace.frame.read_text(encoding="utf-8"), made)
     return wrong and f"{workspace.frame}:{wrong}"

@@ -59,6 +59,14 @@ def test_a_frame_that_is_not_the_runs_is_found(study: Path) -> None:
     assert "runs.csv:6: it says" in verify(study).wrong
 
 
+def test_a_damaged_run_is_named(study: Path) -> None:
+    folder = next((study / "runs").iterdir())
+    metrics = folder / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace("0.", "0.1", 1))
+    wrong = verify(study).wrong
+    assert wrong.startswith(f"{folder}: metrics.csv is not what was written") and "ablate run" in wrong
+
+
 def test_without_a_report_there_is_nothing_to_verify(study: Path) -> None:
     (study / "report" / "claims.md").unlink()
     with pytest.raises(StorageError, match="ablate report"):
