@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -205,7 +206,10 @@ def clean(
         for item in find_litter(folder, dry=not yes, interrupted=interrupted)
     ]
     if study is None:
-        litter += unused_caches(cache_dir(cache), folders, dry=not yes)
+        found = unused_caches(cache_dir(cache), folders, dry=not yes)
+        litter += found.litter
+        if found.left_alone:
+            print(f"the cache is left alone: {found.left_alone}", file=sys.stderr)
     if as_json:
         from ablate.cli.emitting import emit
         from ablate.cli.output import Cleaned, Litter

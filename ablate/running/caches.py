@@ -6,6 +6,7 @@ The cache may serve other results folders too. It is safe to delete, at the cost
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -13,21 +14,40 @@ import filelock
 from ablate.running.clean import Litter, dispose
 from ablate.running.folder import Workspace
 from ablate.running.recorded import load_plan
+from ablate.running.search_definition import load_definition
+from ablate.running.session import live_sessions
 from model.data.stripes.write import stripes_name
 from model.errors import UserError
 from model.features import encoder_id
 from model.files import storage_errors
 
 
-def unused_caches(cache: Path, studies: Iterable[Path], *, dry: bool = True) -> list[Litter]:
-    """Folders of the cache that no planned run of these studies reads; deletes them unless ``dry``.
+@dataclass(frozen=True)
+class Unused:
+    """What was found in a cache."""
 
-    What somebody is just filling is left alone. Raises :class:`StorageError` if one cannot be deleted.
+    litter: tuple[Litter, ...] = ()
+    left_alone: str = ""
+    """Why nobody looked; empty if somebody did."""
+
+
+def unused_caches(cache: Path, studies: Iterable[Path], *, dry: bool = True) -> Unused:
+    """Folders of the cache that nothing planned of these studies reads; deletes them unless ``dry``.
+
+    What somebody is just filling is left alone, and everything while a study is running or its plan
+    cannot be read: nobody can say then what it reads. Raises :class:`StorageError` if a folder cannot be
+    deleted.
     """
     encoders: set[str] = set()
     drawn: set[str] = set()
     for study in studies:
-        read = _read_by(study)
+        workspace = Workspace(study)
+        if live_sessions(workspace):
+            return Unused(left_alone=f"{study} is running")
+        try:
+            read = _read_by(workspace)
+        except UserError as error:
+            return Unused(left_alone=f"what {study} reads is not known: {error}")
         encoders |= read[0]
         drawn |= read[1]
     found = []
@@ -37,7 +57,7 @@ def unused_caches(cache: Path, studies: Iterable[Path], *, dry: bool = True) -> 
     ):
         if folder.name not in wanted and not _being_filled(folder):
             found.append(dispose(folder, why, dry))
-    return found
+    return Unused(tuple(found))
 
 
 def _folders(place: Path, pattern: str = "*") -> Iterator[Path]:
@@ -45,19 +65,27 @@ def _folders(place: Path, pattern: str = "*") -> Iterator[Path]:
         yield from sorted(path for path in place.glob(pattern) if path.is_dir())
 
 
-def _read_by(study: Path) -> tuple[set[str], set[str]]:
-    """Names of the feature folders and of the drawn data sets that a study's runs read."""
-    try:
-        plan = load_plan(Workspace(study))
-    except UserError:
+def _read_by(workspace: Workspace) -> tuple[set[str], set[str]]:
+    """Names of the feature folders and of the drawn data sets that a study's runs read.
+
+    Of a search, those of its base and of the rows it is compared with: what its space adds to them is
+    known to its trials alone. Raises UserError if that is not known.
+    """
+    if not workspace.plan.is_file():  # published: none of its runs is to be computed
         return set(), set()
+    plan = load_plan(workspace)
+    read = [(run.config, run.data) for run in plan.runs]
+    if plan.search is not None:
+        definition = load_definition(workspace)
+        of = definition.spec
+        read += [(of.config(row.overrides), of.data_of(row.overrides)) for row in definition.rows]
     encoders = set()
-    for config in dict.fromkeys(run.config for run in plan.runs):
+    for config in dict.fromkeys(config for config, _ in read):
         try:
             encoders.add(encoder_id(config))
         except UserError:  # weights that are gone by now: nobody can say what was made of them
             continue
-    return encoders, {stripes_name(run.data.stripes) for run in plan.runs if run.data.dataset == "stripes"}
+    return encoders, {stripes_name(data.stripes) for _, data in read if data.dataset == "stripes"}
 
 
 def _being_filled(folder: Path) -> bool:

@@ -111,23 +111,32 @@ def collect(study_dir: Path, plan: StoredPlan | None = None) -> pd.DataFrame:
 
 
 def refresh_frame(study_dir: Path) -> None:
-    """Bring ``runs.csv`` up to date with ``runs/``, if it lacks a run or is damaged.
+    """Bring ``runs.csv`` up to date with ``runs/``, if it lacks a run, is damaged or of an earlier plan.
 
-    A supervisor that was killed may have left it behind. Nothing is done where the folders cannot
-    replace it: without a usable plan, in a published study without ``runs/``, on a read-only disk.
+    A supervisor that was killed may have left it behind, and one that runs a changed plan writes it last
+    of all. Nothing is done where the folders cannot replace it: without a usable plan, in a published
+    study without ``runs/``, on a read-only disk.
     """
     workspace = Workspace(study_dir)
     if frame_changed(workspace.frame):
         return  # its reader refuses it
     try:
         plan = load_plan(workspace)
-        committed = {row.key for row in plan.rows if workspace.committed(row.key)}
-        with contextlib.suppress(FileNotFoundError, UnicodeDecodeError, csv.Error):
-            with workspace.frame.open(encoding="utf-8", newline="") as stream:
-                known = {row.get("key") for row in csv.DictReader(stream)}
-            if None not in known and not (known < committed):
-                return
-        if committed:
+        planned = {row.key for row in plan.rows}
+        committed = {key for key in planned if workspace.committed(key)}
+        known = _known_keys(workspace.frame)
+        if known is not None and known <= planned and not (known < committed):
+            return
+        if committed or (known and workspace.runs.is_dir()):
             FrameWriter(workspace, plan).write()
     except (StorageError, OSError):
         return
+
+
+def _known_keys(frame: Path) -> set[str] | None:
+    """Keys of the runs that a frame holds; None if it is missing or no frame."""
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError, csv.Error):
+        with frame.open(encoding="utf-8", newline="") as stream:
+            known = {row.get("key") for row in csv.DictReader(stream)}
+        return None if None in known else {str(key) for key in known}
+    return None

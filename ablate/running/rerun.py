@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from ablate.running.attempt import run_label
 from ablate.running.material import prepare
@@ -62,19 +65,31 @@ def recompute(
 ) -> Iterator[Again]:
     """Compute ``runs`` in a temporary folder, one after the other, with the code that is there now.
 
+    Each with the threads of its plan, on which a result's last bits depend.
     ``known``: key -> the numbers of the first time. Raises as :func:`~ablate.running.one_run.execute_run`.
     """
-    fresh = tuple(replace(run, code_digest=combined(run_modules(run.config))) for run in runs)
+    fresh = tuple(replace(run, code_digest=combined(run_modules(run.config, run.metrics))) for run in runs)
     prepare(_Chosen(fresh), reporter)
     for first, run in zip(runs, fresh, strict=True):
         with tempfile.TemporaryDirectory(prefix="ablate-rerun-") as folder:
             place = Path(folder) / run.key
             place.mkdir()
-            execute(run, place, reporter)
+            with _threads(run.threads):
+                execute(run, place, reporter)
             made = {_place(score): score.value for score in read_scores(place / "metrics.csv")}
         largest, at = _largest(known[run.key], made)
         changed = first.code_digest not in ("", run.code_digest)
         yield Again(first, len(known[run.key]), largest, at, changed)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _place(score: Score) -> Place:

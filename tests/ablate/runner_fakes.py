@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.running.recorded import StoredPlan
@@ -24,6 +24,22 @@ from ablate.study.spec import Invocation
 from model.errors import DataError, DivergedError, InterruptedRun
 
 STEP = 0.02
+
+
+@dataclass
+class Listener:
+    """A reporter that remembers, and stops when told to."""
+
+    cache: Path
+    device: str = "cpu"
+    stop: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        self.notes.append(f"{done}/{total} {note}")
+
+    def should_stop(self) -> bool:
+        return self.stop
 
 
 def note(*words: object) -> None:

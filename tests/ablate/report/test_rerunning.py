@@ -18,19 +18,7 @@ from ablate.running.reporter import Reporter
 from ablate.running.rerun import escape_probability
 from ablate.study.plan import Run
 from tests.ablate.report_inputs import write_study
-
-
-class Listener:
-    """A reporter that hears nothing and never stops."""
-
-    def __init__(self, cache: Path) -> None:
-        self.cache, self.device = cache, "cpu"
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        pass
-
-    def should_stop(self) -> bool:
-        return False
+from tests.ablate.runner_fakes import Listener
 
 
 @pytest.fixture

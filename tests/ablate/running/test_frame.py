@@ -10,6 +10,7 @@ import pytest
 from ablate.evidence.reading import read_frame
 from ablate.running.attempt import Attempt
 from ablate.running.frame import FRAME_TAIL, FrameWriter, collect, refresh_frame
+from ablate.running.recorded import StoredPlan, write_plan
 from model.errors import StorageError
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import WORKER, finish, open_study, take
@@ -41,6 +42,32 @@ def test_a_frame_that_was_left_behind_is_brought_up_to_date(tmp_path: Path, dama
     refresh_frame(workspace.study_dir)
     assert workspace.frame.read_text() == collect(workspace.study_dir).to_csv(index=False)
     assert all(run.key in workspace.frame.read_text() for run in stored.runs)
+
+
+@pytest.mark.parametrize("finished", [0, 1])
+def test_a_frame_of_an_earlier_plan_is_remade(tmp_path: Path, finished: int) -> None:
+    plan = fakes.make_fake_plan(("base", "same"), distinct=False)
+    workspace, earlier, ledger = open_study(tmp_path, plan)
+    finish(ledger, take(ledger, earlier))
+    FrameWriter(workspace, earlier).write()
+    changed = fakes.make_fake_plan(("base", "same"), iterations=20)
+    workspace, stored, ledger = open_study(tmp_path, changed)
+    for _ in range(finished):
+        finish(ledger, take(ledger, stored))
+    refresh_frame(workspace.study_dir)
+    frame = read_frame(workspace, stored)
+    assert set(frame["key"]) == {run.key for run in stored.runs[:finished]}
+
+
+def test_a_published_frame_of_an_earlier_plan_stays(tmp_path: Path) -> None:
+    workspace, earlier, ledger = open_study(tmp_path, fakes.make_fake_plan())
+    finish(ledger, take(ledger, earlier))
+    FrameWriter(workspace, earlier).write()
+    before = workspace.frame.read_bytes()
+    shutil.rmtree(workspace.runs)
+    write_plan(workspace, StoredPlan.of(fakes.make_fake_plan(iterations=20)))
+    refresh_frame(workspace.study_dir)
+    assert workspace.frame.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"\xe6\x00 no table", b"", b"0.9"])

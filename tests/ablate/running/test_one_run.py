@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from model.data.dataset import load_dataset
 from model.data.samples import Sample
 from model.errors import DataError, InterruptedRun, StorageError
 from model.score_histograms import load_histograms
+from tests.ablate.runner_fakes import Listener
 
 CATEGORIES = ("domain_a", "domain_c")
 CONFIG = {
@@ -37,22 +38,6 @@ CONFIG = {
     "token_dropout": {"pattern": "segment", "rate": {"from": 0.0, "to": 0.3}},
     "score": {"map_size": 64},
 }
-
-
-@dataclass
-class Listener:
-    """A reporter that remembers, and stops when told to."""
-
-    cache: Path
-    device: str = "cpu"
-    stop: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        self.notes.append(f"{done}/{total} {note}")
-
-    def should_stop(self) -> bool:
-        return self.stop
 
 
 def make_run(selection: str = "half", **changes: Any) -> Run:
