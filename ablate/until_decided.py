@@ -19,10 +19,9 @@ from ablate.running import supervisor
 from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace, cache_folder
 from ablate.running.frame import refresh_frame
-from ablate.running.progress import PlainView, View
+from ablate.running.progress import KeptOpen, PlainView, View
 from ablate.running.seal import note_look
 from ablate.running.session import RunOptions
-from ablate.running.status import StudyStatus
 from ablate.running.supervisor import print_error
 from ablate.study.plan import Plan, Sources, make_plan
 from ablate.study.spec import StudySpec
@@ -78,7 +77,7 @@ def run_until_decided(
     """
     assert spec.max_seeds is not None
     cache = cache_folder(options.cache_dir)
-    shown = _KeptOpen(view or PlainView(print_error))
+    shown = KeptOpen(view or PlainView(print_error))
     more: dict[int, tuple[str, ...]] = {}
     try:
         while True:
@@ -111,19 +110,3 @@ def _variants(claims: Sequence[JudgedClaim], spec: StudySpec) -> tuple[str, ...]
     """Both sides of these claims, in the study's order."""
     sides = {side for j in claims for side in (j.claim.left, j.claim.right)}
     return tuple(row.variant for row in spec.rows() if row.variant in sides)
-
-
-@dataclass(frozen=True)
-class _KeptOpen:
-    """A view that outlives the rounds it shows."""
-
-    view: View
-
-    def update(self, state: StudyStatus) -> None:
-        self.view.update(state)
-
-    def say(self, line: str) -> None:
-        self.view.say(line)
-
-    def close(self) -> None:
-        """Not yet."""

@@ -15,7 +15,9 @@ from ablate.cli.arguments import (
     Plain,
     Results,
     Retries,
+    Smoke,
     Study,
+    Threads,
     Timeout,
     Workers,
     cache_dir,
@@ -35,26 +37,30 @@ def gate(
         Path, typer.Argument(metavar="CHANGE.yaml", help="Settings over the incumbent, e.g. tail.q: 0.02")
     ],
     study: Study = None,
+    smoke: Smoke = False,
     workers: Workers = None,
     timeout: Timeout = None,
     retries: Retries = 1,
     as_json: Json = False,
     plain: Plain = False,
     device: Device = "auto",
+    threads: Threads = 1,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
     """Say whether a change beats the incumbent by the study's own rules; exit with 0 if it does, else 1.
 
     The incumbent is the study's baseline, or the change accepted last. All changes of a study are one
-    campaign with one error budget, its `report.alpha`; no configuration is judged twice.
+    campaign with one error budget, its `report.alpha`; no configuration is judged twice. A study that is
+    meant by its results is gated as it was run, overrides and threads included. Runs are this machine's:
+    there is no --storage.
     """
     from ablate.cli.printing import busy, make_console
     from ablate.study.changing import read_change
     from ablate.study.spec import StudySpec
 
     console = make_console(plain=plain, aside=as_json)
-    spec = load_study(study, results=results, echo=False)
+    spec = load_study(study, None, smoke, results=results, echo=False, threads=threads)
     results = place_of(study, results).results
     asked = read_change(change)
     check_weights(spec)

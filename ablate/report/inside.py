@@ -109,6 +109,8 @@ def commands(results: Results) -> str:
         argv += ["--set", str(override)]
     if invocation.get("smoke"):
         argv.append("--smoke")
+    if invocation.get("threads", 1) != 1:
+        argv += ["--threads", str(invocation["threads"])]
     return f"{shlex.join(argv)}\n{shlex.join(['ablate', 'report', results.name])}\n"
 
 

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from ablate.running.locks import locked
 from ablate.running.seal import Entry, Kind, read_entries, write_entries
+from ablate.study.smoke import SMOKE
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,8 @@ class Campaign:
                 if gate.keys == tuple(sorted(keys)):
                     return gate, outcome
             number = len(before) + 1
-            gate = Gate(
-                number, name, f"{study}-gate-{number}", share(alpha, number), tuple(sorted(keys)), overrides
-            )
+            made = _study_of(study, number)
+            gate = Gate(number, name, made, share(alpha, number), tuple(sorted(keys)), overrides)
             self._append("gate", asdict(gate))
             return gate, None
 
@@ -120,6 +120,12 @@ class Campaign:
         previous = entries[-1].digest if entries else ""
         plain = {key: _finite(value) for key, value in content.items()}
         write_entries(self.path, (*entries, Entry.after(previous, kind, plain)))
+
+
+def _study_of(campaign: str, number: int) -> str:
+    """What a gate's study is called: as it would be if it were made tiny from its own file."""
+    name = campaign.removesuffix(SMOKE)
+    return f"{name}-gate-{number}{campaign[len(name) :]}"
 
 
 def share(alpha: float, number: int) -> float:

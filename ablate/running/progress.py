@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -39,6 +40,24 @@ class View(Protocol):
         """Restore the terminal."""
 
 
+@dataclass(frozen=True)
+class KeptOpen:
+    """A view that outlives the parts it shows: whoever made it closes ``view`` after the last."""
+
+    view: View
+
+    def update(self, state: StudyStatus) -> None:
+        """See :class:`View`."""
+        self.view.update(state)
+
+    def say(self, line: str) -> None:
+        """See :class:`View`."""
+        self.view.say(line)
+
+    def close(self) -> None:
+        """Not yet."""
+
+
 PREPARING = "reading the dataset and the encoder's weights"
 """What goes on before a study's first state is known."""
 
@@ -47,15 +66,11 @@ Below = Callable[[int], Sequence[Text]]
 """Number of runs that have finished -> lines to show below them."""
 
 
-def make_view(
-    console: Console, *, as_json: bool = False, plain: bool = False, below: Below | None = None
-) -> View:
+def make_view(console: Console, *, plain: bool = False, below: Below | None = None) -> View:
     """The view that fits where the output goes; ``plain``: lines that only follow each other.
 
     ``below``: what a terminal shows under the runs.
     """
-    if as_json:
-        return JsonView(console.file.write)
     if console.is_terminal and not plain:
         return LiveView(console, below)
     view = PlainView(lambda line: _print(console, line))

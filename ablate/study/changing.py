@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ablate.study.checking import checked_settings, given_settings
 from ablate.study.located import parse_yaml
+from ablate.study.overrides import override
 from ablate.study.problems import Problems
 from ablate.study.reading import parse_spec
 from ablate.study.row_data import RowSettings, check_varying
+from ablate.study.smoke import SMOKE
 from ablate.study.spec import StudySpec
 from ablate.study.text import flow
 from model.errors import ConfigError
@@ -61,11 +63,16 @@ def gated_study(
     """The study that holds a candidate against an incumbent.
 
     ``rows``: incumbent and candidate, in this order, as dotted paths over the base of ``spec``, whose data,
-    seeds, primary metric and margin are kept. Its one claim, at level ``alpha``: the candidate is better.
-    ``label``: the change's name, which readers see.
+    seeds, primary metric and margin are kept, and how it was invoked: what ``--set`` changed stands in the
+    new study's file, the rest in its invocation. Its one claim, at level ``alpha``: candidate is better.
+    ``study``: its name, that of a smoke test included. ``label``: the change's name, which readers see.
     """
     incumbent, candidate = rows
-    root = parse_yaml(spec.text, str(spec.path), os.environ).plain()
+    asked = spec.invocation
+    located = parse_yaml(spec.text, str(spec.path), os.environ)
+    for given in asked.overrides:
+        located = override(located, given, os.environ).root
+    root = located.plain()
     kept = {key: root[key] for key in ("data", "base", "keep", "plugins") if key in root}
     seeds: Any = list(spec.seeds)
     if spec.max_seeds is not None:
@@ -78,7 +85,7 @@ def gated_study(
         "margin": spec.report.margin,
     }
     content = {
-        "study": study,
+        "study": study.removesuffix(SMOKE) if asked.smoke else study,
         **kept,
         "variants": {incumbent: dict(rows[incumbent]), candidate: {**rows[candidate], "label": label}},
         "seeds": seeds,
@@ -87,11 +94,6 @@ def gated_study(
     }
     lines = "".join(f"{key}: {flow(value)}\n" for key, value in content.items())
     text = f"# A change held against the incumbent of {spec.study}.\n{lines}"
-    folder = spec.invocation.folder
-    overrides = _of_base(spec.invocation.overrides)
-    return parse_spec(text, spec.path, overrides, {}, beside=Path(folder) if folder else None)
-
-
-def _of_base(overrides: tuple[str, ...]) -> tuple[str, ...]:
-    """The ``--set`` that concern what both rows share."""
-    return tuple(text for text in overrides if text.strip().startswith(("base.", "data.", "keep.")))
+    beside = Path(asked.folder) if asked.folder else None
+    made = parse_spec(text, spec.path, (), os.environ, smoke=asked.smoke, beside=beside)
+    return replace(made, invocation=replace(made.invocation, threads=asked.threads))

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from ablate.study.spec import StudySpec
 
+SMOKE = "-smoke"
+"""What the name of a study made tiny ends with."""
+
 
 def smoke(spec: StudySpec) -> StudySpec:
     """The same study made tiny: every part runs, no number means anything.
@@ -23,7 +26,7 @@ def smoke(spec: StudySpec) -> StudySpec:
     )
     return replace(
         spec,
-        study=f"{spec.study}-smoke",
+        study=f"{spec.study}{SMOKE}",
         data=replace(spec.data, max_train=4, max_test=2, stripes=stripes),
         seeds=spec.seeds[:2],
         max_seeds=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +14,11 @@ import pytest
 from ablate.evidence.judgement import Judgement
 from ablate.gating import Gated, run_gate
 from ablate.running.campaign import Campaign, share
+from ablate.running.folder import Workspace
+from ablate.running.recorded import write_spec
 from ablate.study.changing import Change, read_change
-from ablate.study.plan import Sources
-from ablate.study.reading import parse_spec
+from ablate.study.plan import Sources, make_plan
+from ablate.study.reading import load_recorded, parse_spec
 from ablate.study.spec import StudySpec
 from model.errors import ConfigError, StorageError
 from tests.ablate.report_inputs import results as made_results
@@ -56,11 +59,10 @@ class World:
         made = made_results({"incumbent": 0.0, "candidate": self.effect}, strata=False, noise=0.001)
         return Judgement(replace(made, claims=spec.claims, alpha=spec.report.alpha, margin=0.1))
 
-    def gate(self, name: str, **overrides: Any) -> Gated:
+    def gate(self, name: str, spec: StudySpec | None = None, **overrides: Any) -> Gated:
         change = Change(name, {k.replace("__", "."): v for k, v in overrides.items()}, f"{name}.yaml")
-        spec = parse_spec(STUDY, Path("tiny.yaml"), env={})
         return run_gate(
-            spec,
+            spec or parse_spec(STUDY, Path("tiny.yaml"), env={}),
             change,
             self.folder,
             cache=self.folder,
@@ -144,6 +146,49 @@ def test_an_altered_ledger_is_refused(world: World) -> None:
     path.write_text("\n".join([lines[0], json.dumps(entry)]) + "\n")
     with pytest.raises(StorageError, match="altered"):
         world.gate("next", tail__alpha=0.6)
+
+
+def keys_of(spec: StudySpec, variant: str, folder: Path) -> list[str]:
+    plan = make_plan(spec, cache_dir=folder, sources=SOURCES)
+    return [row.key for row in plan.rows if row.variant == variant]
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+def test_a_study_is_gated_as_it_was_invoked(
+    smoke: bool, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAWN", "vertical")
+    sets = [
+        "base={preset: dinomaly-small}",
+        "base.tail.direction=${DRAWN}",
+        "data.stripes.size=96",
+        "seeds=3",
+    ]
+    spec = parse_spec(STUDY, Path("tiny.yaml"), sets, smoke=smoke)
+    spec = replace(spec, invocation=replace(spec.invocation, threads=4))
+    found = world.gate("deeper", spec, tail__alpha=0.5)
+    (study,) = world.studies
+    assert keys_of(study, "incumbent", tmp_path) == keys_of(spec, "ours", tmp_path)
+    assert study.study == found.gate.study == ("tiny-gate-1-smoke" if smoke else "tiny-gate-1")
+    assert (study.data, study.seeds, study.pinned) == (spec.data, spec.seeds, spec.pinned)
+    assert (study.invocation.smoke, study.invocation.threads) == (smoke, 4)
+    recorded = Workspace(tmp_path / study.study)
+    recorded.create()
+    write_spec(recorded, study)
+    monkeypatch.delenv("DRAWN")
+    assert replace(load_recorded(recorded.study_dir), path=study.path) == study
+
+
+def test_a_gated_study_finds_its_plug_ins_as_the_study_does(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "idea_of_mine.py").write_text("from model.plugins import Plugin\nPLUGIN = Plugin()\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    spec = parse_spec(f"{STUDY}plugins: [idea_of_mine]\n", tmp_path / "tiny.yaml")
+    spec = replace(spec, path=tmp_path / "results" / "tiny" / "spec.yaml")
+    world.gate("deeper", spec, tail__alpha=0.5)
+    (study,) = world.studies
+    assert study.invocation.plugins == ("idea_of_mine",) and study.invocation.folder == str(tmp_path)
 
 
 @pytest.mark.parametrize(

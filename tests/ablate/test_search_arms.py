@@ -19,6 +19,7 @@ from ablate.running.progress import PlainView
 from ablate.running.recorded import load_plan
 from ablate.running.seal import read_sealed
 from ablate.running.session import RunOptions
+from ablate.running.status import StudyStatus
 from ablate.study.arms import arm_of
 from ablate.study.reading import load_recorded, parse_spec
 from model.errors import ConfigError
@@ -51,12 +52,37 @@ def scored(run: fakes.Run, folder: Path, reporter: fakes.Reporter) -> None:
     fakes.write_metrics(run, folder, 0.9 - 0.05 * (run.config.tail.q - 0.3) ** 2 + prior + wobble)
 
 
+class Watched(PlainView):
+    """A view that knows what it was shown after it was closed, and how often it was."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: None)
+        self.closed, self.after = 0, 0
+
+    def update(self, state: StudyStatus) -> None:
+        super().update(state)
+        self.after += bool(self.closed)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, ...]]:
+def view() -> Watched:
+    return Watched()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, view: Watched) -> tuple[Path, tuple[str, ...]]:
     root = tmp_path_factory.mktemp("results")
-    made = start(parse_spec(TEXT, Path("s.yaml")), root, OPTIONS, PlainView(lambda _: None))
+    made = start(parse_spec(TEXT, Path("s.yaml")), root, OPTIONS, view)
     assert made.exit_code == 0
     return root, made.lines
+
+
+@pytest.mark.usefixtures("searched")
+def test_one_view_shows_all_arms_and_their_comparison(view: Watched) -> None:
+    assert (view.closed, view.after) == (1, 0)
 
 
 def test_every_arm_has_the_same_budget_and_its_own_knobs(searched: tuple[Path, tuple[str, ...]]) -> None:

@@ -12,7 +12,6 @@ from ablate.running import progress
 
 def test_the_view_fits_the_output() -> None:
     assert isinstance(progress.make_view(Console(file=io.StringIO())), progress.PlainView)
-    assert isinstance(progress.make_view(Console(file=io.StringIO()), as_json=True), progress.JsonView)
     terminal = progress.make_view(Console(file=io.StringIO(), force_terminal=True))
     terminal.close()
     assert isinstance(terminal, progress.LiveView)
