@@ -17,9 +17,10 @@ from ablate.evidence.judgement import Judgement
 from ablate.report.words import claim_text, verdict_text
 from ablate.running import supervisor
 from ablate.running.conclusion import Result
-from ablate.running.folder import cache_folder
+from ablate.running.folder import Workspace, cache_folder
 from ablate.running.frame import refresh_frame
 from ablate.running.progress import PlainView, View
+from ablate.running.seal import note_look
 from ablate.running.session import RunOptions
 from ablate.running.status import StudyStatus
 from ablate.running.supervisor import print_error
@@ -92,6 +93,8 @@ def run_until_decided(
                 return result
             refresh_frame(results / spec.study)
             claims = [j for j in Judgement(gather(results / spec.study)).claims if not j.exploratory]
+            seen = {str(j.claim): (j.difference.n, j.verdict) for j in claims}
+            note_look(Workspace(results / spec.study), seen)
             whys = {j.claim: why_stopped(j, spec.max_seeds, futility=futility) for j in claims}
             wanted = _variants([j for j in claims if whys[j.claim] is None], spec)
             seed = len(spec.seeds) + len(more)

@@ -35,6 +35,7 @@ STUDIES = (
 
 KEPT = (
     "spec.yaml", "invocation.json", "claims.jsonl", "runs.csv", ".runs.csv.digest.json", "evidence.json",
+    "quoted.csv", "search.csv",
 )  # fmt: skip
 """Of a study's folder, beside its report: all that a report is made of where the runs are not at hand."""
 FIGURES = ("forest.png", "mechanism.png", "completion.png")

@@ -15,13 +15,16 @@ from typing import Any
 import pandas as pd
 
 from ablate.evidence.differences import Difference, difference, holm
+from ablate.evidence.images import ImageVariance, Place
 from ablate.evidence.judgement import Comparison, Judgement
 from ablate.evidence.results import Results
 from model.errors import StorageError
 
 
-def together(studies: Sequence[Results], folder: Path) -> Results:
+def together(studies: Sequence[Results], folder: Path, *, once: bool = True) -> Results:
     """One record of all studies; ``folder``: where its report goes.
+
+    once: leave out variants that are another one's runs.
 
     Categories are those that all studies have. What makes the numbers hard to compare (other data, splits,
     settings of the evaluation) is said in the warnings.
@@ -38,7 +41,9 @@ def together(studies: Sequence[Results], folder: Path) -> Results:
     if not shared:
         raise StorageError(f"{' and '.join(names)} have no category in common")
     frame = pd.concat([_renamed(study, shared) for study in studies], ignore_index=True)
-    frame, dropped = _once(frame, f"{first.name}/{first.baseline}")
+    dropped: tuple[str, ...] = ()
+    if once:
+        frame, dropped = _once(frame, f"{first.name}/{first.baseline}")
     variants = tuple(dict.fromkeys(frame["variant"]))
     return Results(
         folder=folder,
@@ -51,8 +56,19 @@ def together(studies: Sequence[Results], folder: Path) -> Results:
         categories=tuple(shared),
         seeds=tuple(sorted({seed for study in studies for seed in study.seeds})),
         settings=_by_variant(studies, "settings", variants),
+        labels={
+            f"{study.name}/{variant}": f"{study.name}/{label}"
+            for study in studies
+            for variant, label in study.labels.items()
+        },
         alpha=first.alpha,
         margin=max(study.margin for study in studies),
+        # Where one of them looked as seeds arrived, nothing is tested as if nobody had.
+        max_seeds=max((study.max_seeds for study in studies if study.max_seeds), default=None),
+        first_look=min(study.first_look for study in studies),
+        images=_images(studies),
+        searched=tuple(one for study in studies for one in study.searched),
+        quoted=tuple(row for study in studies for row in study.quoted),
         runs=tuple(
             replace(run, variant=f"{study.name}/{run.variant}")
             for study in studies
@@ -104,6 +120,15 @@ def _by_variant(
         for study in studies
         for variant, value in getattr(study, field).items()
         if f"{study.name}/{variant}" in variants
+    }
+
+
+def _images(studies: Sequence[Results]) -> Mapping[Place, ImageVariance | None]:
+    """What the studies' own reports noted of their test images."""
+    return {
+        (f"{study.name}/{place[0]}", place[1] and f"{study.name}/{place[1]}", *place[2:]): carried
+        for study in studies
+        for place, carried in study.images.items()
     }
 
 
@@ -159,17 +184,30 @@ def by_name(first: Results, second: Results) -> ByName:
     ------
     StorageError: the studies share no variant or no category.
     """
-    made = together([first, second], Path())
+    made = together([first, second], Path(), once=False)
     names = tuple(v for v in first.variants if v in second.variants)
     if not names:
         raise StorageError(
             f"{first.name} and {second.name} have no variant of one name",
             hint="ablate report A B shows all of them side by side",
         )
-    other = {v: f"{second.name}/{v}" for v in names if f"{second.name}/{v}" in made.variants}
-    comparison = Judgement(made).comparison(first.primary)
+    judgement = Judgement(made)
+    comparison = judgement.comparison(first.primary)
+    other = [v for v in names if _keys(first, v, made.categories) != _keys(second, v, made.categories)]
     found = holm(
-        difference(comparison.matrix, theirs, f"{first.name}/{v}", first.primary, alpha=first.alpha)
-        for v, theirs in other.items()
+        judgement.at_its_looks(
+            difference(
+                comparison.matrix,
+                f"{second.name}/{v}",
+                f"{first.name}/{v}",
+                first.primary,
+                alpha=first.alpha,
+            )
+        )
+        for v in other
     )
     return ByName(made, comparison, names, dict(zip(other, found, strict=True)))
+
+
+def _keys(study: Results, variant: str, categories: Sequence[str]) -> frozenset[tuple[Any, str, str]]:
+    return frozenset((s, c, k) for (v, s, c), k in study.keys.items() if v == variant and c in categories)

@@ -235,7 +235,8 @@ def critical_t(n: int, plan: Plan, side: Side = "both", level: float | None = No
     return float(np.sqrt((n - 1) * R / (n - R))) if n > R else INF
 
 
-def nominal_p(n: int, plan: Plan) -> float:
-    """Two-sided p of the ordinary t-test that decides at ``n`` seeds; 0 where none does."""
-    t = critical_t(n, plan)
-    return float(2 * special.stdtr(n - 1, -t)) if np.isfinite(t) else 0.0
+def nominal_p(n: int, plan: Plan, side: Side = "both") -> float:
+    """p of the ordinary t-test that decides at ``n`` seeds, two-sided or of one side; 0 where none does."""
+    t = critical_t(n, plan, side)
+    sides = 2 if side == "both" else 1
+    return float(sides * special.stdtr(n - 1, -t)) if np.isfinite(t) else 0.0

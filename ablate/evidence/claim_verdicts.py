@@ -112,7 +112,9 @@ class JudgedClaim:
         if made is None or np.isnan(made.low):
             return True
         if self.claim.direction == "~":
-            return made.within(self.claim.margin)
+            # Of a sequential claim, at the error that its own test spends at this many seeds.
+            spent = None if self.sequential is None else self.sequential.one_sided
+            return made.within(self.claim.margin, spent)
         return made.low > self.claim.margin or made.high < self.claim.margin
 
     @property
@@ -128,11 +130,11 @@ class JudgedClaim:
     def more_seeds(self) -> int | None:
         """About how many more seeds would decide, if the truth is what was observed; None: unknown, none
         are needed, or no number would."""
-        if self.verdict != "undecided" or self.there.having("undefined"):
-            return None
+        if self.verdict != "undecided" or self.there.having("undefined") or self._by_seeds is not None:
+            return None  # the seeds have decided, and what they found does not matter
         if self.sequential is not None:
             return self.sequential.more_seeds or None
-        needed = None if self.claim.margin or self.claim.direction == "~" else self.difference.seeds_needed
+        needed = self.difference.seeds_needed
         return None if needed is None else max(1, needed - self.difference.n)
 
     @property
@@ -205,6 +207,7 @@ def at_every_look(d: Difference, verdict: SequentialVerdict) -> Difference:
     return replace(
         d,
         estimate=estimate,
+        level=verdict.level,
         p=verdict.p,
         p_holm=verdict.p,
         looks=tuple(look.n for look in verdict.looks),

@@ -22,6 +22,7 @@ from ablate.evidence.stats import (
     SAME,
     SIGN_FLIP_FROM,
     Estimate,
+    Floats,
     holm_adjusted,
     interval,
     paired_p,
@@ -81,6 +82,12 @@ class Difference:
     looks: tuple[int, ...] = ()
     """Seed counts of the looks that ``p`` and the interval hold at; empty: a fixed number of seeds. What
     assumes a fixed number (sign flip, detectable, seeds needed) is then undefined."""
+    level: float = NAN
+    """Error at which a t-interval of these seeds alone has the interval's ends: ``alpha``, unless the
+    interval holds at every look."""
+    null: float = 0.0
+    """What the mean is tested against (points); NaN for an equivalence. What tests something else than
+    ``p`` does is then undefined."""
 
     @property
     def n(self) -> int:
@@ -90,7 +97,14 @@ class Difference:
     @cached_property
     def p_sign_flip(self) -> float:
         """Exact sign-flip permutation test, two-sided; NaN below 6 and above 16 seeds, or with looks."""
-        return NAN if self.looks else sign_flip_test(np.asarray(self.per_seed, dtype=np.float64) / POINTS)
+        return NAN if self._fixed is None else sign_flip_test(self._fixed)
+
+    @property
+    def _fixed(self) -> Floats | None:
+        """Fractions beyond ``null``; None where no test of a fixed number of seeds against it is made."""
+        if self.looks or np.isnan(self.null):
+            return None
+        return (np.asarray(self.per_seed, dtype=np.float64) - self.null) / POINTS
 
     @property
     def identical(self) -> bool:
@@ -142,7 +156,7 @@ class Difference:
         Larger than the usual formula's by 1.1 to 2.4, because the spread is itself estimated from n seeds;
         at most 100. NaN without spread: seeds that all give the same say nothing of another.
         """
-        if self.identical or self.looks:
+        if self.identical or self._fixed is None:
             return NAN
         return detectable(self.per_seed, self.alpha / self.family)
 
@@ -160,9 +174,9 @@ class Difference:
     @cached_property
     def p_without_one(self) -> tuple[float, float]:
         """Smallest and largest p of the t-test without any one seed; NaN below 3 seeds."""
-        if self.n < 3 or self.looks:
+        d = self._fixed
+        if self.n < 3 or d is None:
             return NAN, NAN
-        d = np.asarray(self.per_seed, dtype=np.float64) / POINTS
         found = np.array([paired_p(np.delete(d, i)) for i in range(self.n)])
         return float(np.min(found)), float(np.max(found))
 
@@ -173,9 +187,9 @@ class Difference:
         At Holm's first step, alpha / family, so that an undecided comparison always needs more seeds
         than it has. None: undefined, or more than ``SEEDS_CAP``.
         """
-        if self.n < 2 or self.identical or self.looks:
+        if self.n < 2 or self.identical or self._fixed is None:
             return None
-        return seeds_needed(self.estimate.mean / self.estimate.sd, self.alpha / self.family)
+        return seeds_needed((self.estimate.mean - self.null) / self.estimate.sd, self.alpha / self.family)
 
 
 def difference(
@@ -222,6 +236,7 @@ def difference(
         p=p,
         p_holm=p,
         alpha=alpha,
+        level=alpha,
     )
 
 
@@ -271,7 +286,12 @@ def against_baseline(
 
 
 def best_group(
-    matrix: Matrix, variants: Sequence[str], category: str | None = None, *, alpha: float = ALPHA
+    matrix: Matrix,
+    variants: Sequence[str],
+    category: str | None = None,
+    *,
+    alpha: float = ALPHA,
+    level: Callable[[float, int], float] = lambda alpha, _seeds: alpha,
 ) -> set[str]:
     """The best variant and all that cannot be told from it, or nobody if that is everybody.
 
@@ -281,6 +301,8 @@ def best_group(
     less than ``alpha`` of all studies however many variants there are (unadjusted intervals mark noise
     as best in half the columns of ten equal variants). Variants averaged over fewer categories than the
     others do not compete.
+
+    ``level``: (alpha of one comparison, its seeds) -> error of its interval.
     """
     matrix = matrix.at(category)
     means = {v: matrix.means(v) for v in variants}
@@ -296,7 +318,7 @@ def best_group(
         if variant == best:
             continue
         gap = mean_by_seed(matrix.of(best) - matrix.of(variant), matrix.seeds, matrix.categories)
-        found = interval(gap.values, alpha / (len(values) - 1))
+        found = interval(gap.values, level(alpha / (len(values) - 1), len(gap.values)))
         same = found.n >= 2 and found.sd < SAME
         if same or not found.excludes_zero:
             group.add(variant)

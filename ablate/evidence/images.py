@@ -178,17 +178,13 @@ class SeedsAndImages:
         """Smallest effect that infinitely many seeds would find on a test set of this size (80 % power)."""
         return FLOOR * float(np.sqrt(self.image_variance))
 
-    @property
-    def images_decide(self) -> bool:
-        """Whether the observed mean is below the image floor: this test set cannot decide it."""
-        return bool(self.image_floor > abs(self.mean))
-
-    def within(self, margin: float) -> bool:
+    def within(self, margin: float, one_sided: float | None = None) -> bool:
         """Whether the mean lies within ``margin`` of 0, for new seeds and new images.
 
-        Two one-sided tests at ``alpha``, hence the interval at twice alpha.
+        Two one-sided tests at ``one_sided`` (``alpha`` if not given), hence the interval at twice that.
         """
-        half = _half_widths(self.seed_variance, self.image_variance, self.seeds, 2 * self.alpha)[1]
+        level = min(1.0, 2 * (self.alpha if one_sided is None else one_sided))
+        half = _half_widths(self.seed_variance, self.image_variance, self.seeds, level)[1]
         return abs(self.mean) + half < margin
 
     def width_change(self, seeds: int = 0, images: int = 0) -> float:

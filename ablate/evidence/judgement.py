@@ -9,15 +9,16 @@ Nothing is computed before it is asked for, and nothing twice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ablate.evidence.boundaries import Plan
+from ablate.evidence.boundaries import Plan, nominal_p
 from ablate.evidence.calibration import Calibrated, calibrate
 from ablate.evidence.claim_verdicts import (
     ClaimVerdict,
@@ -111,15 +112,9 @@ class Comparison:
             self.category,
             alpha=self.results.alpha,
             same_as=self.results.same_as,
-            tested=self._at_every_look if self.results.max_seeds else lambda d: d,
+            tested=partial(at_its_looks, self.results),
         )
         return {d.variant: replace(d, margin=self.results.margin) for d in found}
-
-    def _at_every_look(self, d: Difference) -> Difference:
-        """Of a study that ran until its claims were decided: by the test of these, by itself."""
-        declared, first = self.results.max_seeds, max(2, self.results.first_look)
-        verdict = judge(d.per_seed, Plan(declared, first=first, alpha=d.alpha))
-        return at_every_look(d, verdict) if d.n else d
 
     @cached_property
     def family(self) -> int:
@@ -143,7 +138,25 @@ class Comparison:
         marks a variant there in at most alpha of all studies.
         """
         alpha = self.results.alpha / self._columns
-        return frozenset(best_group(self.matrix, self.results.variants, self.category, alpha=alpha))
+        return frozenset(
+            best_group(self.matrix, self.results.variants, self.category, alpha=alpha, level=self._spent)
+        )
+
+    def _spent(self, alpha: float, seeds: int) -> float:
+        """What a t-interval of so many seeds may spend of ``alpha``, where others were looked at before."""
+        results = self.results
+        if not results.max_seeds:
+            return alpha
+        return nominal_p(seeds, Plan(results.max_seeds, first=max(2, results.first_look), alpha=alpha))
+
+
+def at_its_looks(results: Results, d: Difference) -> Difference:
+    """A difference of a study that ran until its claims were decided, by the test of these, by itself; of
+    others as it is."""
+    if not results.max_seeds or not d.n:
+        return d
+    plan = Plan(results.max_seeds, first=max(2, results.first_look), alpha=d.alpha)
+    return at_every_look(d, judge(d.per_seed, plan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +172,10 @@ class Judgement:
         default_factory=dict, init=False, repr=False
     )
 
+    def at_its_looks(self, d: Difference) -> Difference:
+        """See the function of that name."""
+        return at_its_looks(self.results, d)
+
     @cached_property
     def claims(self) -> tuple[JudgedClaim, ...]:
         """The claims in their order, one Holm family (equivalences, and claims added after the first
@@ -168,14 +185,19 @@ class Judgement:
         sizes = {at: sum((c.direction == "~", late) == at for c, late in stated) for at in _FAMILIES}
         return adjusted([self._judged(c, late, sizes[c.direction == "~", late]) for c, late in stated])
 
-    def _judged(self, claim: Claim, exploratory: bool, family: int) -> JudgedClaim:
-        results = self.results
+    def compared(self, claim: Claim) -> tuple[Completeness, Difference]:
+        """What a claim's comparison lacks, and left minus right over the seeds that may be looked at."""
         sides = (claim.left, claim.right)
         there = self.completeness(sides, claim.metric, claim.category, claim.stratum)
         # While seeds are missing, only those before the first gap may be looked at.
         seeds = there.prefix if there.gaps else there.whole
         matrix = self._matrix(claim.metric, claim.stratum).during(seeds)
-        d = difference(matrix, *sides, claim.metric, claim.category, alpha=results.alpha)
+        d = difference(matrix, *sides, claim.metric, claim.category, alpha=self.results.alpha)
+        return there, replace(d, null=math.nan if claim.direction == "~" else claim.margin)
+
+    def _judged(self, claim: Claim, exploratory: bool, family: int) -> JudgedClaim:
+        results = self.results
+        there, d = self.compared(claim)
         images = self.images(d, claim.stratum)
         sequential = sequential_of(
             claim,
@@ -187,15 +209,17 @@ class Judgement:
             family=family,
             images=images,
         )
+        p = own_p(claim, d.per_seed) if sequential is None else sequential.p
         if sequential is not None:
             d = at_every_look(d, sequential)
+            images = self.images(d, claim.stratum)
         return JudgedClaim(
             claim=claim,
-            difference=replace(d, margin=results.margin),
+            difference=replace(d, margin=results.margin, p=p),
             there=there,
             images=images,
             sequential=sequential,
-            p=own_p(claim, d.per_seed) if sequential is None else sequential.p,
+            p=p,
             margin=results.margin,
             exploratory=exploratory,
             withdrawn=claim in results.withdrawn,
@@ -210,14 +234,15 @@ class Judgement:
     def images(self, d: Difference, stratum: str = "all") -> SeedsAndImages | None:
         """Both intervals of a difference: for new seeds, and for new seeds and new images (points).
 
-        None where the runs' scores are not there, and on strata.
+        At the difference's own level: where its interval holds at every look, so do these. None where the
+        runs' scores are not there, and on strata.
         """
         if stratum != "all":
             return None
-        at = (d.variant, d.baseline, d.metric, d.category, d.seeds)
+        at = (d.variant, d.baseline, d.metric, d.category, d.seeds, d.level)
         if at not in self._images:
             self._images[at] = self.image_evidence.of(
-                d.per_seed, d.variant, d.baseline, d.seeds, d.categories, d.metric, alpha=d.alpha
+                d.per_seed, d.variant, d.baseline, d.seeds, d.categories, d.metric, alpha=d.level
             )
         return self._images[at]
 

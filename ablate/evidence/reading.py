@@ -10,7 +10,6 @@ from ablate.running.recorded import StoredPlan
 from model.errors import StorageError
 
 TEXT_COLUMNS = ("study", "variant", "category", "split", "stratum", "metric", "key")
-_DONE = ("done", "reused")
 
 
 def read_frame(workspace: Workspace, plan: StoredPlan | None = None) -> pd.DataFrame:

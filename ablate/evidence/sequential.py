@@ -23,6 +23,7 @@ from ablate.evidence.boundaries import (
     Plan,
     Side,
     critical_t,
+    nominal_p,
     running_p,
     running_t,
     signed,
@@ -123,6 +124,11 @@ class SequentialVerdict:
     low: float
     high: float
     """Repeated interval of the mean difference, at ``plan.level``."""
+    level: float
+    """Two-sided p of the t-test that would decide at these seeds: what one look may spend; 0 where none
+    would."""
+    one_sided: float
+    """The same of a one-sided test (of an equivalence)."""
     looks: tuple[Look, ...]
     futile: bool
     """Even a run of luck (one-sided 90 %) would not reach the boundary by the declared seeds."""
@@ -199,6 +205,8 @@ def judge(
         sd=sd,
         low=low,
         high=high,
+        level=nominal_p(n, plan),
+        one_sided=nominal_p(n, plan, "above"),
         looks=tuple(
             Look(k, float(p[k - 1]), float(d[:k].mean()), *repeated_interval(d[:k], plan)) for k in seen
         ),

@@ -77,7 +77,8 @@ class SpecificationCurve:
     specifications: tuple[Specification, ...]
     left_out: int
     """Analyses without a value in some of ``seeds``."""
-    joint: JointTest
+    joint: JointTest | None
+    """None where seeds arrived until claims were decided: both tests assume a fixed number of them."""
 
 
 def specification_curves(judgement: Judgement) -> list[SpecificationCurve]:
@@ -105,12 +106,14 @@ def _curve(judgement: Judgement, group: Sequence[JudgedClaim]) -> SpecificationC
     for at in _analyses(judgement):
         metric, category, stratum = at
         matrix = judgement.comparison(metric, stratum=stratum).matrix.during(seeds)
-        d = difference(
-            matrix,
-            *(sides[::-1] if claims[0].direction == "<" else sides),
-            metric,
-            category,
-            alpha=judgement.results.alpha,
+        d = judgement.at_its_looks(
+            difference(
+                matrix,
+                *(sides[::-1] if claims[0].direction == "<" else sides),
+                metric,
+                category,
+                alpha=judgement.results.alpha,
+            )
         )
         if d.seeds != seeds:
             left_out += 1
@@ -120,7 +123,9 @@ def _curve(judgement: Judgement, group: Sequence[JudgedClaim]) -> SpecificationC
     if len(found) < 2:
         return None
     found.sort(key=lambda pair: pair[0].estimate.mean)
-    joint = joint_sign_flip_test(np.stack([values for _, values in found]), judgement.results.alpha)
+    joint = None
+    if not judgement.results.max_seeds:
+        joint = joint_sign_flip_test(np.stack([values for _, values in found]), judgement.results.alpha)
     return SpecificationCurve(claims, seeds, tuple(one for one, _ in found), left_out, joint)
 
 

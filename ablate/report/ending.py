@@ -37,13 +37,12 @@ def claim_lines(judgement: Judgement) -> Iterator[Text]:
 def to_decide(judged: JudgedClaim, results: Results) -> str:
     """``3 more seeds (seeds: 8), about 12 min of computing``; empty where seeds would not do it."""
     d = judged.difference
-    needed = d.seeds_needed
-    if judged.verdict != "undecided" or needed is None or not d.n < needed <= MOST_SEEDS:
+    more = judged.more_seeds
+    if more is None or d.n + more > MOST_SEEDS:
         return ""
-    more = needed - d.n
     seconds = _seconds_per_seed(d, results)
     cost = f", about {duration_text(more * seconds)} of computing" if seconds else ""
-    return f"{plural(more, 'more seed')} (seeds: {needed}){cost}"
+    return f"{plural(more, 'more seed')} (seeds: {d.n + more}){cost}"
 
 
 def _seconds_per_seed(d: Difference, results: Results) -> float:

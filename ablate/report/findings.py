@@ -149,6 +149,8 @@ def _evidence(d: Difference) -> str:
 
 def _needs(d: Difference) -> str:
     """What would decide an undecided comparison."""
+    if d.p_holm < d.alpha and abs(d.estimate.mean) <= d.margin:
+        return f"The difference is real and lies within the margin of {fixed(d.margin)} points."
     blind = f"With {d.n} seeds only differences from {fixed(d.detectable)} points on are found reliably"
     needed = d.seeds_needed
     if needed is None or needed > 50:

@@ -141,7 +141,12 @@ def _protocol(judgement: Judgement) -> list[str]:
 def _statistics(judgement: Judgement) -> list[str]:
     results = judgement.results
     found = ["The seed is the unit of replication; categories are averaged within it."]
-    if results.max_seeds:
+    if any(j.sequential is not None for j in judgement.claims) and not results.max_seeds:
+        found.append(
+            "Claims that were looked at before all of their seeds were there were tested by an "
+            "anytime-valid t-mixture; other differences by paired t-tests over seeds (two-sided)."
+        )
+    elif results.max_seeds:
         found.append(
             f"Claims were looked at as seeds arrived, from {results.first_look} to at most "
             f"{results.max_seeds} seeds, both declared beforehand, by a sequential t-test with a "
@@ -149,6 +154,8 @@ def _statistics(judgement: Judgement) -> list[str]:
         )
     else:
         found.append("Differences were tested by paired t-tests over seeds (two-sided).")
+    if any(j.claim.direction == "~" for j in judgement.claims):
+        found.append("Equivalence was tested by two one-sided tests at the error level.")
     families = {(j.exploratory, j.claim.direction == "~"): j.family for j in judgement.claims}
     if families:
         sizes = " and ".join(plural(size, "claim") for size in families.values())

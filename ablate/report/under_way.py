@@ -15,9 +15,10 @@ from rich.text import Text
 
 from ablate.evidence.claim_verdicts import so_far
 from ablate.evidence.gather import gather
-from ablate.evidence.judgement import JudgedClaim, Judgement
+from ablate.evidence.judgement import Judgement
 from ablate.report.words import claim_text, fixed, interval_text, plural
 from ablate.running.frame import refresh_frame
+from ablate.study.claims import Claim
 from model.errors import UserError
 
 SHARE = 0.05
@@ -50,11 +51,12 @@ class ClaimsUnderWay:
 
 def lines(judgement: Judgement) -> Sequence[Text]:
     """A line per claim: difference, interval and how many seeds both sides have by now."""
-    return [_line(judged, judgement) for judged in judgement.claims]
+    results = judgement.results
+    return [_line(claim, judgement) for claim in (*results.claims, *results.exploratory)]
 
 
-def _line(judged: JudgedClaim, judgement: Judgement) -> Text:
-    d = judged.difference
+def _line(claim: Claim, judgement: Judgement) -> Text:
+    d = judgement.compared(claim)[1]  # neither images nor looks: nothing is judged here
     said = "no pair of runs yet"
     if d.n:
         now = so_far(d)
@@ -62,7 +64,7 @@ def _line(judged: JudgedClaim, judgement: Judgement) -> Text:
         said = f"{fixed(now.mean, signed=True)}{interval} at {plural(d.n, 'seed')}"
     return Text.assemble(
         "  ",
-        (claim_text(judged.claim, judgement.results), "bold"),
+        (claim_text(claim, judgement.results), "bold"),
         f"  {said}",
         overflow="ellipsis",
         no_wrap=True,

@@ -101,7 +101,11 @@ def seeds_text(seeds: Sequence[Any]) -> str:
 
 def plural(n: int, word: str) -> str:
     """``1 seed``, ``2 seeds``, ``2 categories``."""
-    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    many = f"{word}s"
+    if word.endswith("y"):
+        many = f"{word[:-1]}ies"
+    elif word.endswith("sis"):
+        many = f"{word[:-3]}ses"
     return f"{n} {word if n == 1 else many}"
 
 

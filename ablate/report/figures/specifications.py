@@ -14,6 +14,7 @@ from ablate.evidence.specification import (
 )
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import BLUE, GREY, VERMILION, Drawing, new_figure, set_limits, slug
+from ablate.report.tables.difference_columns import interval_name
 from ablate.report.words import fixed, metric_label, p_text, plural, stratum_label
 
 if TYPE_CHECKING:
@@ -34,24 +35,33 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
         yield Drawing(
             f"specifications_{slug(claim.left)}_{slug(claim.right)}",
             f"{pair}: every analysis",
-            _caption(curve, judgement.results.coverage),
+            _caption(curve, judgement.results.coverage, interval_name(judgement.results)),
             draw_specifications(curve, paper_of(judgement.results.venue)),
         )
 
 
-def _caption(curve: SpecificationCurve, coverage: str) -> str:
-    joint, count = curve.joint, len(curve.specifications)
+def _caption(curve: SpecificationCurve, coverage: str, interval: str) -> str:
+    count = len(curve.specifications)
     lacking = f" {plural(curve.left_out, 'further analysis')} without a value." if curve.left_out else ""
+    return (
+        f"Each of {count} analyses is a metric, a category or their mean, and a stratum of the defects: "
+        f"paired difference over {plural(len(curve.seeds), 'seed')} with {coverage} {interval} (long ones "
+        "are cut), sorted; above 0 speaks for the claim. Filled: the interval excludes 0, not adjusted. "
+        f"Diamond: as declared. {_jointly(curve)}{lacking}"
+    )
+
+
+def _jointly(curve: SpecificationCurve) -> str:
+    joint = curve.joint
+    if joint is None:
+        return "They are not tested jointly: seeds came until the claims were decided."
     smallest = ""
     if joint.smallest_p >= 0.05:
         smallest = f" (no p below {fixed(joint.smallest_p, 3)} is possible with {len(curve.seeds)} seeds)"
     return (
-        f"Each of {count} analyses is a metric, a category or their mean, and a stratum of the defects: "
-        f"paired difference over {plural(len(curve.seeds), 'seed')} with {coverage} t-interval (long ones "
-        "are cut), sorted; above 0 speaks for the claim. Filled: the interval excludes 0, not adjusted. "
-        "Diamond: as declared. Joint sign-flip test of all: "
-        f"median {fixed(joint.median, 1, signed=True)} points, p {_equals(joint.p_median)}; "
-        f"{joint.apart} apart from 0 on one side, p {_equals(joint.p_apart)}{smallest}.{lacking}"
+        f"Joint sign-flip test of all: median {fixed(joint.median, 1, signed=True)} points, "
+        f"p {_equals(joint.p_median)}; {joint.apart} apart from 0 on one side, "
+        f"p {_equals(joint.p_apart)}{smallest}."
     )
 
 

@@ -81,8 +81,7 @@ def raw_claim(judged: JudgedClaim) -> dict[str, Any]:
     return {
         "claim": str(judged.claim),
         **raw_difference(judged.difference, judged.images),
-        "p": judged.p,
-        "p_holm": judged.p_holm,
+        "seeds_needed": None if judged.more_seeds is None else judged.difference.n + judged.more_seeds,
         "more_seeds": judged.more_seeds,
         "more_images": judged.more_images,
         "missing": gaps_text(judged.there.gaps),

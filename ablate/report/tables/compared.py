@@ -29,10 +29,10 @@ def compared_table(first: Results, second: Results, style: Style = USUAL) -> Tab
     deltas = style.column(ends(d.estimate for d in found.values()))
     rows, raw = [], []
     for name in names:
-        a, b = means[f"{first.name}/{name}"], means.get(f"{second.name}/{name}")
+        a, b = means[f"{first.name}/{name}"], means[f"{second.name}/{name}"]
         d = found.get(name)
         left = Cell(digits.text(a.mean), digits.spread(a.sd))
-        if b is None or d is None:
+        if d is None:
             rows.append(Row(name, (left, left, *(Cell() for _ in range(4)), Cell("the same runs"))))
             raw.append({"variant": name, "first": a.mean, "second": a.mean, "verdict": "the same runs"})
             continue

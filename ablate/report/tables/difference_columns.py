@@ -55,7 +55,7 @@ class Shown:
     looks: str = ""
     """As they print."""
     seeds_needed: int | None = None
-    """In all; None: the difference's own."""
+    """In all; None: seeds decide nothing, or nothing is left to decide."""
     images_needed: int | None = None
     """In all."""
 
@@ -106,10 +106,7 @@ def _size(d: Difference) -> tuple[Cell, ...]:
 
 
 def _needed(one: Shown) -> tuple[Cell, ...]:
-    needed = one.difference.seeds_needed if one.seeds_needed is None else one.seeds_needed
-    seeds = DASH if needed is None else str(needed)
-    images = "" if one.images_needed is None else str(one.images_needed)
-    return Cell(seeds if one.difference.verdict == "undecided" else ""), Cell(images)
+    return tuple(Cell("" if n is None else str(n)) for n in (one.seeds_needed, one.images_needed))
 
 
 def interval_name(results: Results) -> str:

@@ -46,7 +46,13 @@ def difference_table(judgement: Judgement, style: Style = USUAL) -> Table:
     baseline = variant_label(results, results.baseline)
     images = [judgement.images(d) for d in found]
     shown = [
-        Shown(d, made, verdict_text(d.verdict), looks_text(d.looks, results.max_seeds))
+        Shown(
+            d,
+            made,
+            verdict_text(d.verdict),
+            looks_text(d.looks, results.max_seeds),
+            d.seeds_needed if d.verdict == "undecided" else None,
+        )
         for d, made in zip(found, images, strict=True)
     ]
     rows = [

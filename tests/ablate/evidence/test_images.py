@@ -67,7 +67,6 @@ def test_by_hand() -> None:
     assert result.image_share == pytest.approx(0.6)
     assert result.image_floor == pytest.approx(2.8 * 0.5**0.5)
     assert result.high - 2 >= result.seed_high - 2 > 0
-    assert not result.images_decide and seeds_and_images([0.1, 0.2, 0.3], cov, 40).images_decide
 
 
 def test_never_narrower_than_for_seeds_alone() -> None:
