@@ -6,6 +6,7 @@ One pair of functions per kind of encoder; ``model.encoders.build`` knows which 
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def timm_fingerprint(config: EncoderConfig) -> str:
 def weights_at_hand(config: EncoderConfig) -> bool:
     """Whether the weights that a timm encoder needs lie on this machine: the file, or timm's download.
 
-    Looks at file names alone: no torch, no network.
+    Looks at file names alone: no torch, no network. Which tag timm gives a name without one (``.lvd142m``)
+    only timm knows, and asking it imports torch: there any tag counts.
     """
     if config.weights:
         return Path(config.weights).expanduser().is_file()
@@ -47,8 +49,13 @@ def weights_at_hand(config: EncoderConfig) -> bool:
         return True
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    snapshots = Path(HF_HUB_CACHE, f"models--timm--{config.name}", "snapshots")
-    return any(snapshots.glob("*/*.safetensors")) or any(snapshots.glob("*/*.bin"))
+    repository = f"models--timm--{glob.escape(config.name)}"
+    places = [repository] if "." in config.name else [repository, f"{repository}.*"]
+    return any(
+        any(Path(HF_HUB_CACHE).glob(f"{place}/snapshots/*/*.{kind}"))
+        for place in places
+        for kind in ("safetensors", "bin")
+    )
 
 
 def timm_description(config: EncoderConfig) -> str:

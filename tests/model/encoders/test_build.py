@@ -21,6 +21,7 @@ from model.encoders.build import (
     register_encoder,
     weights_fingerprint,
 )
+from model.encoders.identity import weights_at_hand
 from model.errors import CheckpointError, ConfigError
 from model.student import Student
 from model.teacher import build_teacher
@@ -122,3 +123,24 @@ def test_missing_weights_are_named_without_torch_or_network(
     assert lacking(EncoderConfig(name="texture")) == ""
     with pytest.raises(CheckpointError, match=r"weights file nowhere\.pth does not exist"):
         lacking(EncoderConfig(name=published.name, weights="nowhere.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "downloaded", "at_hand"),
+    [
+        ("vit_base_patch14_reg4_dinov2", "vit_base_patch14_reg4_dinov2.lvd142m", True),
+        ("vit_base_patch14_reg4_dinov2", "vit_base_patch14_reg4_dinov2", True),
+        ("vit_base_patch14_dinov2", "vit_base_patch14_reg4_dinov2.lvd142m", False),
+        ("vit_base_patch16_224.dino", "vit_base_patch16_224.dino", True),
+        ("vit_base_patch16_224.dino", "vit_base_patch16_224.mae", False),
+        ("vit_base_patch16_224.dino", "vit_base_patch16_224", False),
+    ],
+)
+def test_a_download_is_found_under_the_tag_that_timm_gives_it(
+    name: str, downloaded: str, at_hand: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / f"models--timm--{downloaded}" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"")
+    assert weights_at_hand(EncoderConfig(name=name, pretrained=True)) is at_hand
