@@ -206,7 +206,8 @@ class _Part:
             for sample in ordered
             for number in range(config.copies)
         )
-        what = [config.kind, config.strength, combined(modules_below(("model.data.pseudo",)))]
+        drawn = {k: v for k, v in config.drawn.items() if k not in ("copies", "share")}
+        what = [drawn, combined(modules_below(("model.data.pseudo",)))]
         contents = [f"{copy.content} {copy.number}" for copy in copies]
         digest = _digest(json.dumps([what, contents]))
         return cls(category, copies, digest, {s.image_path: dataset.content[s] for s in ordered})

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -250,7 +250,7 @@ def configuration_key(
     if threads != 1:
         content["threads"] = threads
     if pseudo is not None and pseudo.kind != "none":
-        content["pseudo"] = asdict(pseudo)
+        content["pseudo"] = pseudo.drawn
     parts = {name: _compact(value) for name, value in content.items()} | {"model": _model_text(config)}
     text = ",".join(f'"{name}":{parts[name]}' for name in sorted(parts))
     return hashlib.blake2b(f"{{{text}}}".encode(), digest_size=10).hexdigest()

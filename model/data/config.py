@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Annotated, Literal
+from dataclasses import asdict, field
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -24,6 +24,11 @@ DatasetName = Annotated[str, OneOf(_layouts)]
 
 Images = Annotated[int, Field(gt=0, le=100_000)]
 """How many to draw."""
+
+
+GENERATOR_VERSION = 1
+"""Of the code that draws ``stripes``. Part of the dataset's fingerprint and folder name, and of what
+pseudo-defects are known by: raise it whenever a pixel changes."""
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -80,6 +85,11 @@ class PseudoConfig:
     """Share of the training batches' images that are shown as one of their copies."""
     strength: Annotated[float, Field(gt=0, le=10)] = 1.0
     """Contrast over that of the streaks (0.08 to 0.16 grey levels of a [0, 1] image)."""
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """All that a copy depends on but its image: the settings, and what ``stripes`` draws by them."""
+        return {**asdict(self), "generator": GENERATOR_VERSION, "stripes": asdict(StripesConfig())}
 
 
 @dataclass(frozen=True, config=SECTION)

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from model.data.config import DataConfig
+from model.data.config import GENERATOR_VERSION, DataConfig
 from model.data.files import images_in, unknown_category
 from model.data.hashing import FileHashes, Progress
 from model.data.readers import READERS
 from model.data.samples import Sample
 from model.data.splits import SplitName, grouped, halves, name_of, subsample
-from model.data.stripes import GENERATOR_VERSION
 from model.errors import DataError
 
 

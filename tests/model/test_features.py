@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from model.config import ModelConfig
+from model.data import config as data_config
 from model.data.config import PseudoConfig
 from model.data.samples import Sample
 from model.encoders.build import build_encoder
@@ -153,7 +154,9 @@ def test_images_that_change_while_they_are_encoded_leave_no_features(parts, tmp_
     assert len(list(cache.rglob("*.json"))) == len(list(cache.rglob("*.bin"))) - 1 == 1
 
 
-def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path: Path):
+def test_copies_are_encoded_once_those_of_an_image_side_by_side(
+    parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     dataset = dataset_of(parts["b"], tmp_path)
     ordered = sorted(parts["b"], key=dataset.content.__getitem__)
     told: list[str] = []
@@ -181,6 +184,9 @@ def test_copies_are_encoded_once_those_of_an_image_side_by_side(parts, tmp_path:
     assert len(told) == batches
     opened_copies(strength=0.5)
     assert len(told) == 2 * batches
+    monkeypatch.setattr(data_config, "GENERATOR_VERSION", 99)  # other code draws other streaks
+    opened_copies()
+    assert len(told) == 3 * batches
 
 
 def test_an_unfinished_build_counts_as_none(parts, tmp_path: Path):

@@ -15,6 +15,6 @@ Each image is drawn from (seed, domain, part, index), so a larger set contains t
 from __future__ import annotations
 
 from model.data.stripes.domains import DOMAINS
-from model.data.stripes.write import GENERATOR_VERSION, ensure_stripes, write_stripes
+from model.data.stripes.write import ensure_stripes, write_stripes
 
-__all__ = ["DOMAINS", "GENERATOR_VERSION", "ensure_stripes", "write_stripes"]
+__all__ = ["DOMAINS", "ensure_stripes", "write_stripes"]

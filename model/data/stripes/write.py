@@ -15,12 +15,9 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image
 
-from model.data.config import StripesConfig
+from model.data.config import GENERATOR_VERSION, StripesConfig
 from model.data.stripes.domains import DOMAINS, Domain, Drawing, draw
 from model.errors import StorageError
-
-GENERATOR_VERSION = 1
-"""Part of the dataset's fingerprint and of its folder's name: raise it whenever a pixel changes."""
 
 
 def _save(drawing: Drawing, image: Path, mask: Path | None = None) -> None:

@@ -17,6 +17,7 @@ from ablate.study.reading import parse_spec
 from ablate.study.spec import Invocation
 from model.canonical import canonical
 from model.config import ModelConfig, build_config, dump_config
+from model.data import config as data_config
 from model.data.config import PseudoConfig
 from model.errors import ConfigError
 
@@ -280,6 +281,13 @@ def test_resources_and_places_do_not_change_the_key(values: dict[str, Any]) -> N
 
 def test_no_pseudo_defects_are_no_setting() -> None:
     assert key_of(ModelConfig(), pseudo=PseudoConfig(copies=7)) == key_of(ModelConfig())
+
+
+def test_what_draws_pseudo_defects_is_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = PseudoConfig(kind="blob")
+    before, plain = key_of(ModelConfig(), pseudo=drawn), key_of(ModelConfig())
+    monkeypatch.setattr(data_config, "GENERATOR_VERSION", 99)
+    assert key_of(ModelConfig(), pseudo=drawn) != before and key_of(ModelConfig()) == plain
 
 
 def test_one_category_is_one_run_in_either_setting() -> None:
