@@ -12,9 +12,12 @@ import contextlib
 import functools
 import hashlib
 import inspect
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from model.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 """Folder of the packages ``model`` and ``ablate``."""
@@ -44,6 +47,8 @@ KNOWN_OTHERWISE = (
 """Modules that no code digest holds. What configurations, readers of data and fingerprints of weights come
 to stands in a run's key by its value; errors, suggestions, atomic writes and doors compute nothing."""
 
+_OURS = ("model", "ablate")
+
 _TABLES = ("model.encoders.build",)
 """Modules whose functions import one of several alternatives: only the one that is used counts."""
 
@@ -58,7 +63,8 @@ def modules_below(
     Parameters
     ----------
     entries: functions that stand in a table of alternatives (an encoder's ``build``). Of one in ``model``
-        what it imports counts, of a plug-in's its whole module and what that reaches.
+        what it imports counts, of a plug-in's its whole module and what that reaches: of ``model``, of its
+        own package, and of the modules that lie beside it.
     folder: where the packages lie.
     """
     pending = list(roots)
@@ -67,9 +73,9 @@ def modules_below(
         if entry.__module__.partition(".")[0] == "model":
             pending += _imports_of(folder / _file(entry.__module__, folder), entry.__name__)
         else:
-            path = Path(inspect.getfile(entry))
-            found[entry.__module__] = file_digest(path)
-            pending += _imports_of(path)
+            own, reached = _plugged(entry)
+            found |= own
+            pending += reached
     while pending:
         name = pending.pop()
         path = _file(name, folder)
@@ -78,6 +84,49 @@ def modules_below(
         found[name] = file_digest(path)
         pending += _imports_of(path, "" if name in _TABLES else None)
     return dict(sorted(found.items()))
+
+
+def check_source(entry: object, what: str) -> None:
+    """Raise ConfigError unless a plug-in's ``entry`` has code of its own to be read: it is in run keys."""
+    if not inspect.isfunction(entry) and not inspect.isclass(entry):
+        raise ConfigError(
+            f"{what} must be a function or a class, not a {type(entry).__name__}: its code is in run keys",
+            hint="write a function that calls it",
+        )
+
+
+def _plugged(entry: Callable[..., Any]) -> tuple[dict[str, str], list[str]]:
+    """Digests of a plug-in's modules by dotted name, and what of ``model`` they import."""
+    name, path = entry.__module__, Path(inspect.getfile(entry))
+    depth = name.count(".") + (path.name == "__init__.py")
+    top, folder = name.partition(".")[0], path.parents[depth]
+    installed = any(folder == Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib"))
+    found: dict[str, str] = {}
+    of_model: list[str] = []
+    pending = [name]
+    while pending:
+        name = pending.pop()
+        path = _file(name, folder)
+        if name in found or not path.is_file():
+            continue
+        found[name] = file_digest(path)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        reached = [_absolute(imported, package) for imported in _all_imports_of(path)]
+        of_model += [imported for imported in reached if _inside(imported, ("model",))]
+        own = [one for one in (*reached, name.rpartition(".")[0]) if not _inside(one, _OURS)]
+        # Beside an installed plug-in lies all that is installed.
+        pending += [one for one in own if _inside(one, (top,))] if installed else own
+    return found, of_model
+
+
+def _absolute(name: str, package: str) -> str:
+    """``..a.b``, as imported in ``package``, from the top."""
+    rest = name.lstrip(".")
+    level = len(name) - len(rest)
+    if not level:
+        return name
+    parts = package.split(".")
+    return ".".join((*parts[: len(parts) - level + 1], *filter(None, [rest])))
 
 
 def combined(modules: Mapping[str, str]) -> str:
@@ -145,8 +194,13 @@ def _imports_of(path: Path, function: str | None = None) -> list[str]:
 
     ``function``: only what this function of the file imports; "": only what no function does.
     """
+    return [name for name in _all_imports_of(path, function) if _inside(name, ("model",))]
+
+
+def _all_imports_of(path: Path, function: str | None = None) -> tuple[str, ...]:
+    """The same of whatever it imports; what is imported relatively begins with dots."""
     stat = path.stat()
-    return list(_imported(path, function, stat.st_mtime_ns, stat.st_size))
+    return _imported(path, function, stat.st_mtime_ns, stat.st_size)
 
 
 @functools.cache
@@ -163,9 +217,11 @@ def _imported(path: Path, function: str | None, _changed: int, _size: int) -> tu
     for node in _executed(tree, functions=function != ""):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in dict.fromkeys(found) if _inside(name, ("model",)))
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            within = f"{start}." if node.module else start
+            found += [start, *(f"{within}{alias.name}" for alias in node.names)]
+    return tuple(dict.fromkeys(found))
 
 
 def _executed(node: ast.AST, *, functions: bool) -> Iterator[ast.AST]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from model.code_identity import check_source
 from model.errors import ConfigError
 
 ImageMetric = Literal["image_auroc", "image_ap", "image_f1max"]
@@ -94,6 +95,7 @@ def register_metric(entry: MetricEntry) -> None:
         raise ConfigError(f"a metric named '{entry.name}' or '{entry.label}' is there already")
     if not entry.name.isidentifier():
         raise ConfigError(f"'{entry.name}' cannot name a metric: it must be a Python name")
+    check_source(entry.measure, f"what measures '{entry.name}'")
     _PLUGGED[entry.name] = entry
 
 

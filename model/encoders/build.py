@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model.code_identity import check_source
 from model.config import EncoderConfig
 from model.encoders.efficientnet_id import (
     EFFICIENTNET,
@@ -103,6 +104,7 @@ def register_encoder(name: str, entry: EncoderEntry) -> None:
         return
     if name in _ENTRIES:
         raise ConfigError(f"an encoder named '{name}' is registered already")
+    check_source(entry.build, f"what builds encoder '{name}'")
     _ENTRIES[name] = entry
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic_core import CoreSchema, core_schema
 
+from model.code_identity import check_source
 from model.errors import ConfigError
 from model.suggest import suggestion
 
@@ -50,8 +52,9 @@ def register_prior(entry: PriorEntry) -> None:
         raise ConfigError(f"a prior named '{entry.name}' is registered already")
     if not entry.name.isidentifier():
         raise ConfigError(f"'{entry.name}' cannot name a prior: it must be a Python name")
+    check_source(entry.build, f"what builds prior '{entry.name}'")
     cls: Any = entry.config
-    if not hasattr(cls, "__pydantic_fields__") or not cls.__dataclass_params__.frozen:
+    if not (is_pydantic_dataclass(cls) and cls.__dataclass_params__.frozen):
         raise ConfigError(f"the settings of prior '{entry.name}' must be a frozen pydantic dataclass")
     if any(other.config.__name__ == cls.__name__ for other in _ENTRIES.values()):
         raise ConfigError(f"two plug-ins call their settings {cls.__name__}: rename one of them")

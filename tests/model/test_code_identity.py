@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
 
-from model.code_identity import changed, combined, file_digest, modules_below
+from model.code_identity import changed, check_source, combined, file_digest, modules_below
+from model.errors import ConfigError
 
 TREE = {
     "start.py": "from model.part import add\ndef go():\n  from model.late import x\n  return add(x)\n",
@@ -60,3 +64,61 @@ def test_a_plug_in_counts_whole(tree: Path, monkeypatch: pytest.MonkeyPatch) -> 
     import plugged  # type: ignore[import-not-found]
 
     assert {"plugged", "model.unused"} <= set(modules_below([], entries=[plugged.build], folder=tree))
+
+
+HELPERS = {
+    "ideas.py": "import beside\ndef build():\n    return beside.y\n",
+    "beside.py": "import json\ny = 1\n",
+    "stranger.py": "z = 1\n",
+    "pack/__init__.py": "from .first import build\n",
+    "pack/first.py": "from . import second\nfrom .deep.third import t\ndef build():\n    return t\n",
+    "pack/second.py": "def late():\n    from model.unused import y\n",
+    "pack/deep/__init__.py": "",
+    "pack/deep/third.py": "from ..fourth import f as t\n",
+    "pack/fourth.py": "f = 4\n",
+    "pack/other.py": "o = 5\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "reached"),
+    [
+        ("ideas", {"ideas", "beside"}),
+        (
+            "pack.first",
+            {"pack", "pack.first", "pack.second", "pack.deep", "pack.deep.third", "pack.fourth"}
+            | {"model.unused"},
+        ),
+    ],
+)
+def test_a_plug_in_counts_with_what_it_brings_along(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, module: str, reached: set[str]
+) -> None:
+    for name, text in HELPERS.items():
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text(text)
+    monkeypatch.syspath_prepend(tree)
+    build = importlib.import_module(module).build
+    found = modules_below([], entries=[build], folder=tree)
+    assert {name for name in found if name != "model"} == reached
+    helper = tree / ("beside.py" if module == "ideas" else "pack/fourth.py")
+    helper.write_text(helper.read_text() + "more = 1\n")
+    assert combined(modules_below([], entries=[build], folder=tree)) != combined(found)
+
+
+def test_beside_an_installed_plug_in_lies_what_is_not_its_own(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ideas.py", "beside.py"):
+        (tree / name).write_text(HELPERS[name])
+    monkeypatch.syspath_prepend(tree)
+    sys.modules.pop("ideas", None)
+    build = importlib.import_module("ideas").build
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tree))
+    assert set(modules_below([], entries=[build], folder=tree)) == {"ideas"}
+
+
+def test_code_that_cannot_be_read_is_refused() -> None:
+    check_source(str, "what builds it")
+    with pytest.raises(ConfigError, match=r"what builds it must be a function .* not a partial"):
+        check_source(functools.partial(str, 1), "what builds it")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from pydantic import BaseModel
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -55,6 +57,10 @@ class Shift(Prior):
     def token_weights(self, distances: Tensor, context: Context) -> Tensor | None:
         self.calls.append((f"weights {tuple(distances.shape)}", context))
         return torch.full_like(distances, self.config.pull) if self.config.pull != 1 else None
+
+
+class SomeModel(BaseModel):
+    by: float = 0.0
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +127,8 @@ def test_wrong_settings_are_told(given: Any, said: str) -> None:
         (PriorEntry("a b", ShiftConfig, Shift), "Python name"),
         (PriorEntry("other", ShiftConfig, Shift), "two plug-ins call their settings ShiftConfig"),
         (PriorEntry("other", dict, Shift), "frozen pydantic dataclass"),
+        (PriorEntry("other", SomeModel, Shift), "frozen pydantic dataclass"),
+        (PriorEntry("other", ShiftConfig, functools.partial(Shift)), "not a partial"),
     ],
 )
 def test_what_cannot_be_registered(entry: PriorEntry, said: str) -> None:
