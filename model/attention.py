@@ -273,6 +273,12 @@ class SoftmaxAttention(Attention):
         return before, after
 
 
+def feature_map(x: Tensor) -> Tensor:
+    """phi(x) = elu(x) + 1 of linear attention, elementwise."""
+    phi: Tensor = _FeatureMap.apply(x)
+    return phi
+
+
 class _FeatureMap(torch.autograd.Function):
     """phi(x) = elu(x) + 1, as exp(min(x, 0)) + max(x, 0).
 
@@ -297,7 +303,7 @@ class _FeatureMap(torch.autograd.Function):
 def _features(qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """[3, ..., D] -> phi(q), phi(k), v, contiguous."""
     qkv = qkv.contiguous()
-    q, k = _FeatureMap.apply(qkv[:2]).unbind(0)
+    q, k = feature_map(qkv[:2]).unbind(0)
     return q, k, qkv[2]
 
 

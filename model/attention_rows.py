@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.attention import Attention, LinearAttention, SoftmaxAttention
+from model.attention import Attention, LinearAttention, SoftmaxAttention, feature_map
 from model.priors.bias import bias_mask
 from model.priors.geometry import Grid
 from model.student import Student
@@ -36,7 +36,7 @@ def attention_row(attention: Attention, x: Tensor, grid: Grid, prefix: int, toke
         weights = logits.softmax(-1)
         return (weights if after is None else weights * after[..., [token], :]).squeeze(-2)
     assert isinstance(attention, LinearAttention)
-    plain = ((_features(q[:, :, [token]])) @ _features(k).mT).squeeze(-2)  # [B, heads, T]
+    plain = (feature_map(q[:, :, [token]]) @ feature_map(k).mT).squeeze(-2)  # [B, heads, T]
     if not attention.biased:
         return plain / (plain.sum(-1, keepdim=True) + attention.eps)
     assert attention.bias is not None
@@ -51,11 +51,6 @@ def attention_row(attention: Attention, x: Tensor, grid: Grid, prefix: int, toke
     )[..., token, :]
     total = plain * mask if attention.bias.form == "weights" else plain
     return plain * mask / (total.sum(-1, keepdim=True) + attention.eps)
-
-
-def _features(x: Tensor) -> Tensor:
-    """phi(x) = elu(x) + 1."""
-    return torch.nn.functional.elu(x) + 1
 
 
 @torch.no_grad()

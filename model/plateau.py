@@ -10,7 +10,8 @@ from model.config import ModelConfig
 
 def first_look(config: ModelConfig) -> int:
     """Steps before which nothing is concluded: the warm-up and the tail's ramp move the loss themselves."""
-    return max(config.train.warmup, config.tail.ramp) + 2 * config.train.plateau_window
+    ramp = config.tail.ramp if config.tail.apart else 0
+    return max(config.train.warmup, ramp) + 2 * config.train.plateau_window
 
 
 def levelled_off(losses: Sequence[float], window: int, gain: float) -> bool:

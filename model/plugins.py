@@ -55,7 +55,7 @@ def load_plugin(name: str, folder: Path) -> Plugin:
 
     Raises
     ------
-    ConfigError: there is no such plug-in, it fails, or it brings a name that is taken.
+    ConfigError: there is no such plug-in, it fails, two modules have its name, or it brings one that is taken.
     """
     module = _module_of(name, folder)
     plugin = getattr(module, EXPORTED, None)
@@ -80,7 +80,7 @@ def _module_of(name: str, folder: Path) -> ModuleType:
     if place not in sys.path:  # at the end: a file beside the study must not hide an installed package
         sys.path.append(place)
     try:
-        return importlib.import_module(module)
+        found = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0] and error.name != module:
             raise ConfigError(f"the plug-in '{name}' needs {error.name}, which is not installed") from error
@@ -95,6 +95,22 @@ def _module_of(name: str, folder: Path) -> ModuleType:
             f"the plug-in '{name}' cannot be imported: {type(error).__name__}: {error}",
             hint=f"{last.filename}, line {last.lineno}",
         ) from error
+    _check_place(name, found, folder)
+    return found
+
+
+def _check_place(name: str, module: ModuleType, folder: Path) -> None:
+    """Refuse a module of another place where one of that name lies beside the study: which was meant?"""
+    start = folder.resolve().joinpath(*module.__name__.split("."))
+    beside = next(
+        (path for path in (start.with_suffix(".py"), start / "__init__.py") if path.is_file()), None
+    )
+    used = Path(module.__file__ or "").resolve()
+    if beside is not None and beside.resolve() != used:
+        raise ConfigError(
+            f"the plug-in '{name}' is {beside}, but Python has another module of that name: {used}",
+            hint="rename the file beside the study",
+        )
 
 
 def _register(plugin: Plugin) -> None:

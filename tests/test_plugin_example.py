@@ -191,6 +191,16 @@ def test_what_is_wrong_with_a_plug_in_is_said_at_its_place(place: Path, line: st
     assert len(told.strip().splitlines()) == 1
 
 
+def test_a_plug_in_that_has_the_name_of_another_module_is_refused(place: Path) -> None:
+    folder = place / "named"
+    folder.mkdir()
+    (folder / "wave.py").write_text("")  # a name of the standard library
+    (folder / "own.yaml").write_text(STUDY.replace("[streak_ideas]", "[wave]"))
+    told = ablate(place, "plan", "named/own.yaml", code=2)
+    assert f"own.yaml:2:11: the plug-in 'wave' is {folder.resolve() / 'wave.py'}, but" in told
+    assert "rename" in told and "Traceback" not in told
+
+
 def test_an_unknown_knob_is_told_with_the_plug_in_s_own(place: Path) -> None:
     (place / "typo.yaml").write_text(STUDY.replace("row_noise.strength: 0.5", "row_noise.strenght: 0.5"))
     told = ablate(place, "plan", "typo.yaml", code=2)

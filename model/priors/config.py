@@ -98,6 +98,11 @@ class TailConfig:
     background: Share = 0.0
     """For ``form: masked``: share of the loss that is the mean over all tokens; 0 = the tail alone."""
 
+    @property
+    def apart(self) -> bool:
+        """Whether tokens in the tail are treated unlike the others at all."""
+        return self.q != 1 and (self.background if self.form == "masked" else self.factor) != 1
+
 
 @dataclass(frozen=True, config=SECTION)
 class BiasConfig:
