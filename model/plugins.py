@@ -55,7 +55,7 @@ def load_plugin(name: str, folder: Path) -> Plugin:
 
     Raises
     ------
-    ConfigError: there is no such plug-in, it fails, two modules have its name, or it brings one that is taken.
+    ConfigError: there is no such plug-in, it fails, two modules are called so, or what it brings is.
     """
     module = _module_of(name, folder)
     plugin = getattr(module, EXPORTED, None)

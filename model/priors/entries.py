@@ -39,6 +39,7 @@ class PriorEntry:
 
 
 _ENTRIES: dict[str, PriorEntry] = {}
+_PARAMETERS = "__dataclass_params__"
 
 
 def register_prior(entry: PriorEntry) -> None:
@@ -54,7 +55,8 @@ def register_prior(entry: PriorEntry) -> None:
         raise ConfigError(f"'{entry.name}' cannot name a prior: it must be a Python name")
     check_source(entry.build, f"what builds prior '{entry.name}'")
     cls: Any = entry.config
-    if not (is_pydantic_dataclass(cls) and cls.__dataclass_params__.frozen):
+    frozen = isinstance(cls, type) and is_pydantic_dataclass(cls) and getattr(cls, _PARAMETERS).frozen
+    if not frozen:
         raise ConfigError(f"the settings of prior '{entry.name}' must be a frozen pydantic dataclass")
     if any(other.config.__name__ == cls.__name__ for other in _ENTRIES.values()):
         raise ConfigError(f"two plug-ins call their settings {cls.__name__}: rename one of them")
