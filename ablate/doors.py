@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ablate.running.progress import View
     from ablate.running.server import Remote
     from ablate.running.session import RunOptions
-    from ablate.running.slurm import SlurmOptions
     from ablate.study.plan import Plan
+    from ablate.study.slurm import SlurmConfig
 
 RESULTS = Path("results")
 """Where studies keep their results, below the working directory."""
@@ -104,7 +104,7 @@ def start(
     accept_code: bool = False,
     futility: bool = True,
     remote: Remote | None = None,
-    slurm: SlurmOptions | None = None,
+    slurm: SlurmConfig | None = None,
 ) -> Result:
     """As :func:`run_study`, with the options as the runner takes them.
 
@@ -161,7 +161,7 @@ def _compute(
     options: RunOptions,
     view: View | None,
     remote: Remote | None,
-    slurm: SlurmOptions | None,
+    slurm: SlurmConfig | None,
 ) -> Result:
     """What is missing of a plan, on the engine that was asked for."""
     from ablate.running import supervisor

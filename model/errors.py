@@ -89,6 +89,10 @@ class StorageError(UserError):
     """Results, caches or the study's storage cannot be read or written."""
 
 
+class OutOfMemoryError(UserError):
+    """A device's memory does not hold the least that has to be computed at once."""
+
+
 class DivergedError(Exception):
     """Training or scoring produced NaN or infinity: an outcome of a run, recorded by name."""
 

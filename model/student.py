@@ -19,6 +19,7 @@ from model.decoder import DecoderBlock
 from model.encoders.base import EncoderShape
 from model.errors import ConfigError
 from model.low_rank import LowRankBottleneck
+from model.micro_batches import current_size, in_micro_batches, kept_by_its_input
 from model.priors.plugged import PluggedPriors
 from model.priors.schedule import value_at
 from model.priors.token_dropout import TokenDropout
@@ -70,6 +71,8 @@ class Student(nn.Module):
         self.plugins = PluggedPriors(config.plugins, shape.grid, self.prefix)
         self.register_buffer("layer_shares", _shares(config, shape.layers), persistent=False)
         self.layer_shares: Tensor
+        self.micro_batches: dict[int, int] = {}
+        """Training step -> images that the decoder takes at a time from then on; empty: a whole batch."""
         self.set_progress(1.0)
 
     def attentions(self) -> list[Attention]:
@@ -145,7 +148,10 @@ class Student(nn.Module):
         x = torch.einsum("bgtc,g->btc", inputs, self.layer_shares.to(inputs.dtype))  # [B, P + N, C]
         x = self._cut(x) if site == "bottleneck_input" else x
         x = self.plugins.bottleneck_input(x) if self.training else x
-        x = self.bottleneck(x)
+        if self._micro_batch is None:
+            x = self.bottleneck(x)
+        else:
+            x = kept_by_its_input(self.bottleneck, x, self.bottleneck.generator)
         x = self._cut(x) if site == "decoder_input" else x
         x = self.plugins.decoder_input(x) if self.training else x
         return [self._to_map(g) for g in targets.unbind(1)[: self.config.group_count]], x
@@ -153,15 +159,21 @@ class Student(nn.Module):
     def decode(self, x: Tensor) -> Maps:
         """Decoder's input [B, P + N, C] -> decoder maps, G of [B, C, H, W]."""
         outputs: list[Tensor] = []
+        size = self._micro_batch
         for i, block in enumerate(self.decoder):
             if self.config.token_dropout.site == "decoder_blocks" and i in self.config.token_dropout.blocks:
                 x = self._cut(x)
-            x = block(x, self.grid, self.prefix)
+            place = (self.grid, self.prefix)
+            x = block(x, *place) if size is None else in_micro_batches(block, x, size, *place)
             outputs.append(x)
         outputs.reverse()  # the last block rebuilds the first layers
         # Per group: [blocks of the group, B, P + N, C] -> [B, N, C].
         rebuilt = [torch.stack([outputs[i] for i in group]).mean(0) for group in self.block_groups]
         return [self._to_map(tokens[:, self.prefix :]) for tokens in rebuilt]
+
+    @property
+    def _micro_batch(self) -> int | None:
+        return current_size(self.micro_batches) if self.training else None
 
     def _cut(self, x: Tensor) -> Tensor:
         return self.token_dropout(x, self.grid, self.prefix)

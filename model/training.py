@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from model.errors import DivergedError, InterruptedRun
 from model.features import Features
 from model.losses import LooseLoss
 from model.low_rank import LowRankBottleneck
+from model.micro_batches import halved_until_it_fits
 from model.optim import StableAdamW, learning_rate
 from model.plateau import first_look, levelled_off
 from model.priors.schedule import value_at
@@ -127,12 +129,15 @@ def fit(
     ------
     DivergedError: the loss or the gradient became NaN or infinite.
     InterruptedRun: stopped by request; the checkpoint continues it.
+    OutOfMemoryError: a step does not fit even in micro-batches of one image. Where larger ones do, they are
+        trained with, see :mod:`model.micro_batches`; ``student.micro_batches`` says since when.
     StorageError: a checkpoint cannot be written.
     """
     device = torch.device(device)
     config = student.config
     warn_of_emulation(config.train.precision, device)
     student.initialise(seed)
+    student.micro_batches = {}
     student.to(device).train()
     optimiser = StableAdamW(
         _parameter_groups(student),
@@ -157,11 +162,12 @@ def fit(
             progress = iteration / config.train.iterations
             knobs = student.set_progress(progress)
             tail = tail_knobs(config.tail, iteration, progress)
-            student.seed_noise(seed, iteration)
             batch = next(order)
             groups = rows(batch)
             seen = None if pseudo is None else pseudo.shown(groups, indices[batch], seed, iteration)
-            loss, norm = train_step(student, groups, optimiser, loss_of, lr, tail, seen)
+            gradients = partial(_gradients, student, groups, loss_of, tail, seen, seed, iteration)
+            loss = halved_until_it_fits(gradients, student.micro_batches, iteration, len(groups))
+            norm = update(student, optimiser, lr)
             tail_values = {f"tail.{name}": v for name, v in dataclasses.asdict(tail).items()}
             pending.append(
                 _Pending(iteration, loss, lr, norm, knobs | tail_values, learned_strengths(student))
@@ -202,8 +208,16 @@ def train_step(
 
     ``seen``: what the decoder reads in their place, of images with pseudo-defects.
     """
-    config = student.config.train
-    half = precision_on(config.precision, groups.device) == "bfloat16"
+    loss = loss_and_gradients(student, groups, loss_of, tail, seen)
+    return loss, update(student, optimiser, lr)
+
+
+def loss_and_gradients(
+    student: Student, groups: Tensor, loss_of: LooseLoss, tail: TailKnobs, seen: Tensor | None = None
+) -> Tensor:
+    """First half of :func:`train_step`: the loss, its gradients left in the parameters."""
+    half = precision_on(student.config.train.precision, groups.device) == "bfloat16"
+    student.zero_grad(set_to_none=True)
     with torch.autocast(groups.device.type, dtype=torch.bfloat16, enabled=half):
         en, de = student(groups, seen)
     loss = loss_of(
@@ -216,13 +230,31 @@ def train_step(
         background=tail.background,
         weights=student.plugins.token_weights if student.plugins else None,
     )
-    optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(student.parameters(), config.grad_clip)
+    return loss.detach()
+
+
+def update(student: Student, optimiser: StableAdamW, lr: float) -> Tensor:
+    """Second half of :func:`train_step`: clips the gradients and steps; returns their norm (scalar)."""
+    norm = torch.nn.utils.clip_grad_norm_(student.parameters(), student.config.train.grad_clip)
     for group in optimiser.param_groups:
         group["lr"] = lr * group["scale"]
     optimiser.step()
-    return loss.detach(), norm.detach()
+    return norm.detach()
+
+
+def _gradients(
+    student: Student,
+    groups: Tensor,
+    loss_of: LooseLoss,
+    tail: TailKnobs,
+    seen: Tensor | None,
+    seed: int,
+    iteration: int,
+) -> Tensor:
+    """:func:`loss_and_gradients` that may be repeated: the step's noise is drawn from its start."""
+    student.seed_noise(seed, iteration)
+    return loss_and_gradients(student, groups, loss_of, tail, seen)
 
 
 def _parameter_groups(student: Student) -> list[dict[str, Any]]:
@@ -324,6 +356,7 @@ def _save(path: Path | None, key: str, state: Fit, student: Student, optimiser: 
             "history": [dataclasses.asdict(step) for step in state.history],
             "student": student.state_dict(),
             "optimiser": optimiser.state_dict(),
+            "micro_batches": student.micro_batches,
         }
         save_checkpoint(path, key, state.iteration, content)
 
@@ -340,4 +373,5 @@ def _load(path: Path | None, key: str, student: Student, optimiser: StableAdamW)
         return Fit()
     student.load_state_dict(content["student"])
     optimiser.load_state_dict(content["optimiser"])
+    student.micro_batches = content["micro_batches"]
     return Fit(iteration=iteration, history=history)

@@ -102,10 +102,21 @@ Lease = Annotated[
     float, typer.Option(min=1.0, help="Seconds until a silent machine's run is another's (--storage).")
 ]
 Slurm = Annotated[bool, typer.Option("--slurm", help="Have a SLURM array work on it (with --storage).")]
-Array = Annotated[int, typer.Option(min=1, metavar="N", help="SLURM: workers of the array.")]
+Array = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="SLURM: workers of the array.", show_default="the study's slurm:, else 1"
+    ),
+]
 Partition = Annotated[str | None, typer.Option(help="SLURM: as sbatch's.")]
 Gres = Annotated[str | None, typer.Option(help="SLURM: as sbatch's, e.g. gpu:1.")]
-Time = Annotated[str, typer.Option(help="SLURM: limit of a worker, e.g. 4:00:00; it is requeued.")]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="SLURM: limit of a worker, after which it is requeued.",
+        show_default="the study's slurm:, else 4:00:00",
+    ),
+]
 Memory = Annotated[str | None, typer.Option("--mem", help="SLURM: as sbatch's.")]
 Account = Annotated[str | None, typer.Option(help="SLURM: as sbatch's.")]
 

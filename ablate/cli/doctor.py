@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ablate.running.file_systems import Mounts, against_sharing, file_system, mounted
+from ablate.running.probe import Found
 from ablate.running.provenance import PACKAGES
 from model import __version__
 from model.config import EncoderConfig
@@ -39,6 +41,7 @@ def examine(cache_dir: Path, results_dir: Path, encoder: EncoderConfig) -> list[
         *_versions(),
         *_devices(),
         *_disk(cache_dir, results_dir),
+        journal(results_dir),
         *_optional(),
         *_encoder(encoder),
     ]
@@ -81,6 +84,43 @@ def _disk(cache_dir: Path, results_dir: Path) -> Iterator[Finding]:
         yield Finding(f"free for {name}", f"{free:.1f} GB at {existing}{advice}", level)
         if not os.access(existing, os.W_OK):
             yield Finding(f"free for {name}", f"{existing} cannot be written to", "problem")
+
+
+def journal(results_dir: Path, mounts: Mounts = mounted) -> Finding:
+    """What the results lie on, and whether their journals may be shared between hosts."""
+    here = file_system(results_dir, mounts)
+    against = against_sharing(results_dir, mounts)
+    if against is None:
+        text = "a probe has shown that locks hold between hosts: their workers may share a journal"
+    elif here.loses_locks:
+        text = "locks between hosts can be lost unnoticed: several hosts need --storage postgresql://..."
+    elif here.shared:
+        text = f"several hosts need --storage postgresql://..., or a probe: {against}"
+    else:
+        text = "one host's own: several need --storage postgresql://..."
+    level: Level = "note" if here.shared and against else "ok"
+    return Finding("journal", f"{results_dir} lies on {here}; {text}", level)
+
+
+def probed(found: Found) -> Finding:
+    """What a probe between two hosts has found, in one line."""
+    between = f"between {found.hosts[0]} and {found.hosts[1]} on {found.kind}"
+    if found.holds:
+        return Finding("probe", f"locks hold {between}: their workers may share a journal here")
+    failed = [
+        f"the lock of {host} did not keep the other out"
+        for host, held in zip(found.hosts, found.excluded, strict=True)
+        if not held
+    ]
+    failed += [
+        f"what {host} wrote was not read by the other"
+        for host, read in zip(found.hosts, found.read, strict=True)
+        if not read
+    ]
+    text = (
+        f"locks do not hold {between} ({'; '.join(failed)}): several hosts need --storage postgresql://..."
+    )
+    return Finding("probe", text, "problem")
 
 
 def _optional() -> Iterator[Finding]:

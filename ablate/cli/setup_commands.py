@@ -136,20 +136,36 @@ def doctor(
             autocompletion=offer_studies,
         ),
     ] = None,
+    probe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Find out whether locks in a results folder hold between two hosts, started on both.",
+            show_default="no probe",
+        ),
+    ] = None,
     as_json: Json = False,
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
-    """Check versions, devices, disk and weights. Downloads nothing, changes nothing."""
-    from ablate.cli.doctor import examine
+    """Check versions, devices, disk and weights. Downloads nothing; only --probe leaves a record."""
+    from ablate.cli.doctor import examine, probed
     from ablate.cli.printing import make_console, print_findings
     from model.config import EncoderConfig
 
-    encoder = EncoderConfig()
-    if spec is not None:
-        study = load_study(spec, results=results)
-        encoder = study.config(study.rows()[0].overrides).encoder
-    findings = examine(cache_dir(cache), results, encoder)
+    if probe is not None:
+        from ablate.running.probe import probe as try_locks
+
+        def say(line: str) -> None:
+            make_console(aside=True).print(line, markup=False, soft_wrap=True)
+
+        findings = [probed(try_locks(probe, say=say))]
+    else:
+        encoder = EncoderConfig()
+        if spec is not None:
+            study = load_study(spec, results=results)
+            encoder = study.config(study.rows()[0].overrides).encoder
+        findings = examine(cache_dir(cache), results, encoder)
     if as_json:
         from ablate.cli.emitting import emit
 

@@ -52,7 +52,7 @@ from model.errors import ConfigError
 if TYPE_CHECKING:
     from ablate.running.server import Remote
     from ablate.running.session import RunOptions
-    from ablate.running.slurm import SlurmOptions
+    from ablate.study.slurm import SlurmConfig
     from ablate.study.spec import StudySpec
 
 
@@ -81,10 +81,10 @@ def run(
     shared_folder: SharedFolder = False,
     lease: Lease = 60.0,
     slurm: Slurm = False,
-    array: Array = 1,
+    array: Array = None,
     partition: Partition = None,
     gres: Gres = None,
-    time: Time = "4:00:00",
+    time: Time = None,
     mem: Memory = None,
     account: Account = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the plan.")] = False,
@@ -131,11 +131,8 @@ def run(
         study, results, cache_dir(cache), yes=yes, quiet=as_json or plain, accept_code=accept_code
     )
     place = _remote(storage, shared_folder, lease)
-    asked = None
-    if slurm:
-        from ablate.running.slurm import SlurmOptions
-
-        asked = SlurmOptions(array, partition, gres, time, mem, account)
+    words = {"partition": partition, "gres": gres, "time": time, "mem": mem, "account": account}
+    asked = study.slurm.but(array=array, **words) if slurm else None
     raise typer.Exit(_start(study, results, options, as_json, plain, accept_code, futility, place, asked))
 
 
@@ -283,7 +280,7 @@ def _start(
     accept_code: bool = False,
     futility: bool = True,
     remote: Remote | None = None,
-    slurm: SlurmOptions | None = None,
+    slurm: SlurmConfig | None = None,
 ) -> int:
     """Run a study or a search, remake its report, and say how it went; returns the exit code."""
     from ablate.cli.printing import busy, make_console, print_at_once, print_ending

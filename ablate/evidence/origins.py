@@ -1,4 +1,4 @@
-"""Whether the runs of a study come from one code and one kind of device; what to say if not."""
+"""Whether a study's runs come from one code and one kind of device, with room; what to say if not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def origin_warnings(workspace: Workspace, keys: Iterable[str]) -> list[str]:
     damaged = {key: why for key in here if (why := damage(workspace.run_dir(key), key))}
     sound = [key for key in keys if key not in damaged]
     facts = [read_json(workspace.run_dir(key) / "provenance.json") or {} for key in sound]
-    found = [*_damaged(workspace, damaged), *_devices(facts), *_codes(facts)]
+    found = [*_damaged(workspace, damaged), *_devices(facts), *_memory(facts), *_codes(facts)]
     return [*found, *_accepted(workspace, set(keys))]
 
 
@@ -46,6 +46,21 @@ def _devices(all_facts: Iterable[Mapping[str, Any]]) -> list[str]:
     return [
         f"Runs were computed on different devices ({', '.join(devices)}): with the same seed these draw "
         "other noise, so pairs across devices differ by more than the variant."
+    ]
+
+
+def _memory(all_facts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Micro-batches change no number but by rounding, which a reader of the last digits should know of."""
+    smallest = [
+        min(sizes.values())
+        for facts in all_facts
+        if isinstance(sizes := facts.get("micro_batches"), Mapping) and sizes
+    ]
+    if not smallest:
+        return []
+    return [
+        f"{len(smallest)} runs met the end of the device's memory and were trained in micro-batches (size "
+        f"{min(smallest)} at the least); their gradients are those of whole batches, up to rounding."
     ]
 
 

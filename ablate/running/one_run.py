@@ -122,7 +122,7 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
             {name: value.contiguous().cpu() for name, value in detector.student.state_dict().items()},
             attempt_dir / "weights.safetensors",
         )
-    provenance = {
+    provenance: dict[str, Any] = {
         "encoder": describe(run.config.encoder),
         "encoder_weights": weights_fingerprint(run.config.encoder),
         "features": encoder_id(run.config),
@@ -132,6 +132,8 @@ def execute_run(run: Run, attempt_dir: Path, reporter: Reporter) -> None:
         "precision": precision_on(run.config.train.precision, device),
         "timings": {name: round(value, 3) for name, value in times.items()},
     }
+    if detector.student is not None and detector.student.micro_batches:
+        provenance["micro_batches"] = detector.student.micro_batches
     write_text(attempt_dir / "provenance.json", json.dumps(provenance, indent=1))
     same_data(run, reporter.cache)  # masks and images may have been read while they were being changed
     (attempt_dir / CHECKPOINT).unlink(missing_ok=True)

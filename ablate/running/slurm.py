@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from ablate.running.progress import View, settled
 from ablate.running.remote import read_shared, start_planned
 from ablate.running.server import STORAGE, Remote
 from ablate.study.plan import Plan
+from ablate.study.slurm import SlurmConfig
 from model.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
@@ -49,29 +50,6 @@ _ENDED = (
     "BOOT_FAIL",
     "DEADLINE",
 )
-
-
-@dataclass(frozen=True)
-class SlurmOptions:
-    """What SLURM is asked for; in sbatch's own words."""
-
-    array: int = 1
-    """Workers."""
-    partition: str | None = None
-    gres: str | None = None
-    time: str = "4:00:00"
-    """Limit of a task, which asks to be queued again shortly before it is over."""
-    mem: str | None = None
-    account: str | None = None
-    warning: int = WARNING
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """sbatch's options."""
-        own = ("array", "warning")
-        return {
-            name: value for name, value in asdict(self).items() if name not in own and value is not None
-        }
 
 
 @dataclass
@@ -121,7 +99,7 @@ def worker_command(joined: Joined) -> tuple[str, ...]:
     )
 
 
-def submit(joined: Joined, options: SlurmOptions, command: tuple[str, ...]) -> list[Any]:
+def submit(joined: Joined, options: SlurmConfig, command: tuple[str, ...]) -> list[Any]:
     """Start an array of tasks that run ``command``; returns submitit's jobs.
 
     The server's address travels in the environment. Raises ConfigError without submitit or SLURM,
@@ -139,8 +117,8 @@ def submit(joined: Joined, options: SlurmOptions, command: tuple[str, ...]) -> l
     executor.update_parameters(
         job_name=f"ablate-{joined.plan.study}"[:60],
         array_parallelism=options.array,
-        signal_delay_s=options.warning,
-        additional_parameters=options.parameters,
+        signal_delay_s=WARNING,
+        additional_parameters=options.sbatch,
     )
     try:
         with executor.batch():
@@ -150,7 +128,7 @@ def submit(joined: Joined, options: SlurmOptions, command: tuple[str, ...]) -> l
 
 
 def run_on_slurm(
-    plan: Plan, root: Path, remote: Remote, options: SlurmOptions, view: View, *, retry: bool = False
+    plan: Plan, root: Path, remote: Remote, options: SlurmConfig, view: View, *, retry: bool = False
 ) -> Result:
     """Plan a study on a server, have a SLURM array work on it, and wait for them.
 

@@ -37,6 +37,7 @@ from ablate.study.rows import Row, count_rows, labels_of, rows_of
 from ablate.study.searching import check_exclusive, read_search
 from ablate.study.seeds import most_seeds
 from ablate.study.settings import keys, leaves, nest, required, sections, unnest
+from ablate.study.slurm import SlurmConfig
 from ablate.study.spec import (
     Base,
     Factors,
@@ -132,6 +133,7 @@ class _Reader:
         most = most_seeds(self.items["seeds"].plain()) if "seeds" in self.items and rows_known else None
         search = attempt(lambda: self._search(seeds, data, variants if arms else None, most), None)
         keep = attempt(lambda: self._section("keep"), KeepConfig())
+        slurm = attempt(lambda: self._section("slurm"), SlurmConfig())
         self.problems.raise_all()
         assert data is not None
         return StudySpec(
@@ -146,6 +148,7 @@ class _Reader:
             report=report,
             search=search,
             keep=keep,
+            slurm=slurm,
             path=path,
             text=text,
             invocation=invocation,

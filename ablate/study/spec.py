@@ -32,6 +32,7 @@ from ablate.study.row_data import of_model, reserved, with_own
 from ablate.study.rows import Row, labels_of, rows_of, scalar_level
 from ablate.study.seeds import Seeds, StudySeeds
 from ablate.study.settings import nest
+from ablate.study.slurm import SlurmConfig
 from ablate.study.text import flow
 from model.config import SECTION, ModelConfig, Positive, build_config
 from model.data.config import DataConfig
@@ -253,6 +254,8 @@ class StudyFile:
     """Instead of variants: space, sampler, pruner, trials, objective, seeds, fresh_seeds, categories."""
     keep: KeepConfig = field(default_factory=KeepConfig)
     """What runs leave behind: weights: true|false, maps: how many."""
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
+    """What --slurm asks for: partition, gres, time, mem, account, array."""
     plugins: Annotated[tuple[str, ...], Field(json_schema_extra={"uniqueItems": True})] = ()
     """Modules with priors, encoders, readers or metrics of your own: beside this file, or installed."""
 
@@ -341,6 +344,7 @@ class StudySpec:
     """Where settings stand: by part of the file (``base``, ``factors``, ``variants.NAME``) and path."""
     variant_labels: Mapping[str, str] = field(default_factory=dict)
     """Named variant -> what readers see it called; only those that have a label."""
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
     pinned: Mapping[str, Any] = field(default_factory=dict)
     """Settings that win over base and variants alike (a smoke test's)."""
 

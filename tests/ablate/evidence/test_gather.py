@@ -81,6 +81,20 @@ def test_runs_of_different_devices_are_pointed_out(tmp_path: Path) -> None:
     assert "different devices" in warning and "H100" in warning and "cpu" in warning
 
 
+def test_runs_that_met_the_end_of_memory_are_pointed_out(tmp_path: Path) -> None:
+    made = write_study(tmp_path / "s", pictures=False)
+    for key, sizes in zip(
+        sorted({run.key for run in made.runs}), ({"0": 8, "7": 2}, {"3": 4}, {}), strict=False
+    ):
+        folder = made.run_folder(key)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "provenance.json").write_text(json.dumps({"micro_batches": sizes}))
+    (warning,) = gather(tmp_path / "s").warnings
+    assert (
+        warning.startswith("2 runs met the end of the device's memory") and "size 2 at the least" in warning
+    )
+
+
 def test_selection_split_is_not_reported(tmp_path: Path) -> None:
     made = write_study(tmp_path / "s", pictures=False)
     other = made.frame.assign(split="selection", value=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
 
@@ -24,6 +26,7 @@ from model.config import build_config
 from model.data.config import DataConfig, PseudoConfig, StripesConfig
 from model.data.dataset import load_dataset
 from model.data.samples import Sample
+from model.decoder import DecoderBlock
 from model.errors import DataError, InterruptedRun, StorageError
 from model.score_histograms import load_histograms
 from tests.ablate.runner_fakes import Listener
@@ -166,6 +169,26 @@ def test_a_stopped_run_continues_to_the_same_result(finished: Path, cache: Path,
     execute_run(make_run(), tmp_path, Listener(cache))
     assert not (tmp_path / "checkpoint.pt").exists()
     assert (tmp_path / "scores.csv").read_text() == (finished / "scores.csv").read_text()
+
+
+def test_what_memory_does_not_hold_is_trained_in_micro_batches_and_recorded(
+    finished: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    forward = DecoderBlock.forward
+
+    def limited(self: DecoderBlock, x: torch.Tensor, *place: Any) -> torch.Tensor:
+        if self.training and len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, x, *place)
+
+    monkeypatch.setattr(DecoderBlock, "forward", limited)
+    with pytest.warns(UserWarning, match="micro-batches of size 2"):
+        execute_run(make_run(), tmp_path, Listener(cache))
+    assert json.loads((tmp_path / "provenance.json").read_text())["micro_batches"] == {"0": 2}
+    assert "micro_batches" not in json.loads((finished / "provenance.json").read_text())
+    ours, theirs = (pd.read_csv(folder / "history.csv")["loss"] for folder in (tmp_path, finished))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+    np.testing.assert_allclose(ours[:3], theirs[:3], rtol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -16,7 +16,8 @@ from ablate.cli.commands import main
 from ablate.running.cluster import Joined
 from ablate.running.remote import read_shared
 from ablate.running.server import STORAGE
-from ablate.running.slurm import SlurmOptions, submit
+from ablate.running.slurm import submit
+from ablate.study.slurm import SlurmConfig
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.postgresql import PostgresServer
 from tests.ablate.running.slurm_node import SlurmNode, missing
@@ -56,7 +57,7 @@ def start(joined: Joined, root: Path, executor: str, **options: int | str) -> li
         "runner_fakes.join(Path(sys.argv[1]), sys.argv[2], 1)"
     )
     command = (sys.executable, "-c", code, str(root), executor)
-    return submit(joined, SlurmOptions(**options), command)  # type: ignore[arg-type]
+    return submit(joined, SlurmConfig(**options), command)  # type: ignore[arg-type]
 
 
 def test_an_array_of_three_workers_finishes_a_study(
