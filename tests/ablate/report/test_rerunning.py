@@ -73,7 +73,7 @@ def test_invented_numbers_are_found(study: Path, tmp_path: Path) -> None:
 
 def test_seeds_that_a_study_added_are_drawn_from_too(tmp_path: Path) -> None:
     text = (
-        "study: added\ndata: {dataset: stripes}\nvariants:\n  a: {}\n  b: {tail.q: 0.2}\n  c: {tail.q: 0.3}\n"
+        "study: added\ndata: {dataset: stripes}\nvariants: {a: {}, b: {tail.q: 0.2}, c: {tail.q: 0.3}}\n"
         "seeds: 4\nclaims: [a > b]\n"
     )
     folder = write_study(tmp_path / "added", text, skip=[("c", 3)], pictures=False).folder
