@@ -286,14 +286,14 @@ def make_fake_plan(
 
 def join(root: Path, executor: str, workers: int) -> None:
     """``ablate worker`` for a study of fakes, on the server that the environment names."""
-    from ablate.running.remote import join as work
+    from ablate.running import remote
     from ablate.running.server import find_address
     from ablate.running.session import RunOptions
 
     options = RunOptions(workers=workers, executor=f"tests.ablate.runner_fakes:{executor}", preparer=None)
     address = find_address(None)
     assert address is not None
-    result = work("study", root, options, address)
+    result = remote.work_on(remote.join("study", root, address), options)
     print("\n".join(result.lines), flush=True)
     sys.exit(result.exit_code)
 
