@@ -53,7 +53,7 @@ def run_study(
     ----------
     study: a spec, or the file to read it from.
     results: results root; the study goes to ``results/<its name>``.
-    workers: runs at a time, each in a process of its own; None: one per GPU, else one per core.
+    workers: runs at a time, each in a process of its own; None: one per GPU, else per ``threads`` cores.
     threads: CPU threads of a run; the last bits of its result depend on them, so they are in its key.
     max_runs: start at most this many runs.
     timeout: seconds after which a run is stopped and counts as failed.
@@ -80,7 +80,7 @@ def run_study(
 
     gpus = gpus or (visible_gpus() if device in (None, "cuda") else ())
     options = RunOptions(
-        workers=workers or default_workers(device, gpus),
+        workers=workers or default_workers(device, gpus, threads),
         max_runs=max_runs,
         timeout=timeout,
         retries=retries,

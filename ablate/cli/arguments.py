@@ -167,9 +167,11 @@ def run_options(
     fail_fast: bool,
     device: str,
     cache: Path | None,
+    threads: int,
 ) -> RunOptions:
     """Options of ``run`` and ``resume``.
 
+    ``threads``: of each run, as its plan has them: so many cores make a worker where nobody says how many.
     ``device``: ``auto``, ``cpu``, ``cuda``, or ``cuda:0,1`` for GPUs that workers take in turn.
 
     Raises
@@ -186,7 +188,7 @@ def run_options(
     named = tuple(found[1].split(",")) if found[1] else ()
     gpus = named or (visible_gpus() if kind in (None, "cuda") else ())
     return RunOptions(
-        workers=workers or default_workers(kind, gpus),
+        workers=workers or default_workers(kind, gpus, threads),
         max_runs=max_runs,
         timeout=seconds(timeout),
         retries=retries,

@@ -45,9 +45,14 @@ def worker(
     from ablate.cli.printing import make_console, print_at_once
     from ablate.running.cluster import remembered
     from ablate.running.progress import JsonView, make_view
-    from ablate.running.remote import join
+    from ablate.running.remote import join, work_on
     from ablate.running.server import find_address
 
+    place = study_place(study, results)
+    address = find_address(storage or remembered(place), arguments=sys.argv)
+    if address is None:
+        raise ConfigError("which server?", hint="--storage postgresql://user@host/database")
+    joined = join(place.name, place.parent, address)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -57,14 +62,11 @@ def worker(
         fail_fast=False,
         device=device,
         cache=cache,
+        threads=joined.plan.threads,
     )
-    place = study_place(study, results)
-    address = find_address(storage or remembered(place), arguments=sys.argv)
-    if address is None:
-        raise ConfigError("which server?", hint="--storage postgresql://user@host/database")
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = join(place.name, place.parent, options, address, events or make_view(console))
+    result = work_on(joined, options, events or make_view(console))
     for line in result.lines:
         if events:
             events.say(line)

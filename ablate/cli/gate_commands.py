@@ -73,6 +73,7 @@ def gate(
         fail_fast=False,
         device=device,
         cache=cache,
+        threads=spec.invocation.threads,
     )
     with busy(None if as_json else console, f"holding {asked.name} against the incumbent of {spec.study}"):
         from ablate.doors import judge, start

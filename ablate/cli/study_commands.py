@@ -122,6 +122,7 @@ def run(
         fail_fast=not keep_going,
         device=device,
         cache=cache,
+        threads=study.invocation.threads,
     )
     if dry_run:
         cache_at = cache_dir(cache)
@@ -155,6 +156,7 @@ def resume(
     from ablate.study.reading import load_recorded
 
     folder = find_study(study, results)
+    spec = load_recorded(folder)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -164,10 +166,11 @@ def resume(
         fail_fast=not keep_going,
         device=device,
         cache=cache,
+        threads=spec.invocation.threads,
     )
     joined = joined_study(study, results, None)
     place = Remote(joined.server.address, joined.shared, joined.timing.lease) if joined else None
-    raise typer.Exit(_start(load_recorded(folder), folder.parent, options, as_json, plain, remote=place))
+    raise typer.Exit(_start(spec, folder.parent, options, as_json, plain, remote=place))
 
 
 def plan(

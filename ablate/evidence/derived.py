@@ -33,10 +33,8 @@ def derived_plan(spec: StudySpec, frame: pd.DataFrame) -> StoredPlan | None:
         data=lambda data, _held: repr(data),  # rows that read other images are other runs
         encoder=lambda _encoder: "",
     )
-    added = frame[~frame["seed"].isin(list(spec.seeds))].groupby("seed")["variant"].unique()
-    more = {int(seed): tuple(map(str, variants)) for seed, variants in added.items()}
     try:
-        plan = make_plan(spec, cache_dir=Path(), more=more, sources=sources)
+        plan = make_plan(spec, cache_dir=Path(), more=added_seeds(spec, frame), sources=sources)
     except UserError:
         return None
     if not set(frame["variant"].unique()) <= {row.variant for row in plan.rows}:
@@ -53,3 +51,9 @@ def derived_plan(spec: StudySpec, frame: pd.DataFrame) -> StoredPlan | None:
         rows.append(replace(row, key=key))
         runs.setdefault(key, replace(run, key=key))
     return StoredPlan(spec.study, spec.report.primary, tuple(runs.values()), tuple(rows))
+
+
+def added_seeds(spec: StudySpec, frame: pd.DataFrame) -> dict[int, tuple[str, ...]]:
+    """Seeds that were run beyond those the study begins with, and the variants that got them."""
+    added = frame[~frame["seed"].isin(list(spec.seeds))].groupby("seed")["variant"].unique()
+    return {int(seed): tuple(map(str, variants)) for seed, variants in added.items()}

@@ -11,6 +11,9 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
+from ablate.evidence.derived import added_seeds
 from ablate.evidence.gather import gather
 from ablate.evidence.reading import read_frame
 from ablate.evidence.stats import POINTS
@@ -59,8 +62,8 @@ def rerun_some(
     published folder it is made from the study file), and as the runs do.
     """
     workspace, results = Workspace(study_dir), gather(study_dir)
-    plan = load_plan(workspace) if workspace.plan.is_file() else _planned(study_dir, reporter.cache)
     frame = read_frame(workspace)
+    plan = load_plan(workspace) if workspace.plan.is_file() else _planned(study_dir, frame, reporter.cache)
     places = ["category", "split", "stratum", "metric"]
     known = {
         str(key): dict(zip(map(tuple, part[places].to_numpy().tolist()), part["value"], strict=True))
@@ -84,8 +87,9 @@ def rerun_some(
     return Rerun(tuple(again), len(runs), results.margin if tolerance is None else tolerance)
 
 
-def _planned(study_dir: Path, cache: Path) -> StoredPlan:
-    return StoredPlan.of(make_plan(load_recorded(study_dir), cache_dir=cache))
+def _planned(study_dir: Path, frame: pd.DataFrame, cache: Path) -> StoredPlan:
+    spec = load_recorded(study_dir)
+    return StoredPlan.of(make_plan(spec, cache_dir=cache, more=added_seeds(spec, frame)))
 
 
 def rerun_summary(checked: Rerun) -> list[str]:

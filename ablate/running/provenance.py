@@ -28,13 +28,16 @@ PACKAGES = (
 )  # fmt: skip
 """Packages whose versions are recorded with every run, and looked at by ``ablate doctor``."""
 
+CODE = tuple(Path(__file__).resolve().parents[2] / name for name in ("ablate", "model"))
+"""Folders of the code that results come from."""
+
 _GIT_TIMEOUT = 10
 
 
 def session_provenance() -> dict[str, Any]:
     """What all runs of one process share: code, packages, python, hardware."""
     return {
-        "code": code_state(Path(__file__).resolve().parents[1]),
+        "code": code_state(*CODE),
         "packages": package_versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -72,17 +75,20 @@ def run_provenance(
     }
 
 
-def code_state(folder: Path) -> dict[str, Any] | None:
-    """Commit, whether files differ from it, and a hash of the difference; None outside a checkout.
+def code_state(folder: Path, *others: Path) -> dict[str, Any] | None:
+    """Commit, whether the folders' files differ from it, and a hash of the difference.
 
-    Only a checkout that tracks ``folder`` counts, not one that happens to lie around an
+    What else lies in the checkout (study files, pages, tests) computes nothing and does not count. None
+    outside a checkout: only one that tracks ``folder`` is meant, not one that happens to lie around an
     installation.
     """
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return None
+    places = [str(place) for place in (folder, *others)]
+    modules = [f":(glob){place}/**/*.py" for place in places]
     commit = _git(folder, "rev-parse", "HEAD")
-    difference = _git(folder, "diff", "HEAD", "--binary")
-    untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", ":/*.py")
+    difference = _git(folder, "diff", "HEAD", "--binary", "--", *places)
+    untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", "--", *modules)
     if commit is None or difference is None:
         return None
     dirty = bool(difference.strip() or (untracked or b"").strip())

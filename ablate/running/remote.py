@@ -58,7 +58,7 @@ def run_planned(
 ) -> Result:
     """Plan a study on a server and run it, with whoever joins; see :func:`supervisor.run_study`."""
     joined = start_planned(plan, root, remote, retry=options.retry_failed)
-    result = _work(joined, options, remote.address, view)
+    result = work_on(joined, options, view)
     fetch_results(joined)
     FrameWriter(joined.workspace, joined.plan).write()
     mirror(joined)
@@ -79,8 +79,8 @@ def start_planned(plan: Plan, root: Path, remote: Remote, *, retry: bool = False
     return joined
 
 
-def join(study: str, root: Path, options: RunOptions, address: Address, view: View | None = None) -> Result:
-    """Work for a study that is planned on a server until nothing is left of it.
+def join(study: str, root: Path, address: Address) -> Joined:
+    """A study that is planned on a server, for :func:`work_on`.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def join(study: str, root: Path, options: RunOptions, address: Address, view: Vi
     """
     joined = join_study(open_server(address, name=f"ablate {study}"), study, root)
     _check_code(joined.plan)
-    return _work(joined, options, address, view)
+    return joined
 
 
 def _check_code(plan: StoredPlan) -> None:
@@ -103,8 +103,10 @@ def _check_code(plan: StoredPlan) -> None:
             )
 
 
-def _work(joined: Joined, options: RunOptions, address: Address, view: View | None) -> Result:
+def work_on(joined: Joined, options: RunOptions, view: View | None = None) -> Result:
+    """Work for a study of a server until nothing is left of it. Raises as :func:`supervisor.run_study`."""
     quiet_optuna()
+    address = joined.server.address
     os.environ[STORAGE] = address.url  # how the workers get it: never by their command line
     chosen = replace(options, storage=address.public)
     session = new_session(joined.plan.digest, chosen)

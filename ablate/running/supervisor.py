@@ -67,6 +67,10 @@ RUNS_PER_LOOK = 300
 """A study of so many runs is looked at every TICK, a larger one more seldom: looking costs time, too."""
 IDLE_DEATHS = 2
 """Deaths of its own outside any run after which a worker is not started again: it cannot work at all."""
+IDLE_KILLS = 10
+"""Kills from outside after which it is given up: what it needs to begin does not fit into memory."""
+PREPARING_KILLS = 3
+"""The same of preparation, which may have worked for long each time."""
 LONGEST_PAUSE = 30.0
 """Seconds before a worker that is killed again and again is started once more; the first time, TICK."""
 
@@ -315,16 +319,24 @@ class Supervisor:
             self.view.say(f"worker {slot.number} was stopped by a signal that was not ours; it stays so")
 
     def _pause(self, slot: Slot, code: int) -> None:
-        """After a death outside any run: wait a while where it was killed, give up if it died of itself."""
+        """After a death outside any run: wait a while where it was killed, give up if it dies of itself.
+
+        Who is killed again and again is given up, too; the others, if any are left, go on without.
+        """
+        preparing, wait = slot.number == PREPARING, 0.0
         if -code in FROM_OUTSIDE:
             wait = min(TICK * 2**slot.idle_kills, LONGEST_PAUSE)
             slot.idle_kills += 1
+            if slot.idle_kills >= (PREPARING_KILLS if preparing else IDLE_KILLS):
+                if not any(other.process or other.due for other in self.slots):
+                    raise self._hopeless(slot, code)
+                self.view.say(f"worker {slot.number}: {death(code)} again and again; it stays so")
+                return
             if wait > 1.0:
                 self.view.say(f"worker {slot.number}: {death(code)}; it is started again in {wait:.0f} s")
         else:
-            wait = 0.0
             slot.idle_deaths += 1
-            if slot.idle_deaths >= (1 if slot.number == PREPARING else IDLE_DEATHS):
+            if slot.idle_deaths >= (1 if preparing else IDLE_DEATHS):
                 raise self._hopeless(slot, code)
         slot.due = time.monotonic() + wait
 
@@ -388,6 +400,7 @@ class Supervisor:
         return UserError(
             f"a worker cannot work: {death(code)}; it last said: {lines[-1] if lines else 'nothing'}",
             where=str(log),
+            hint="fewer --workers need less memory" if -code == signal.SIGKILL else None,
         )
 
     @contextlib.contextmanager

@@ -215,11 +215,19 @@ def prepare(plan: StoredPlan, reporter: Reporter) -> None:
 
 
 def __getattr__(name: str) -> Callable[[Run, Path, Reporter], None]:
-    """``killed_three_times``: kills whoever looks it up, three times; then it is :func:`quick`."""
-    if name != "killed_three_times":
+    """``killed_three_times``: kills whoever looks it up, three times; then it is :func:`quick`.
+
+    ``always_killed``: the same, without an end. ``first_killed``: only in the first worker.
+    """
+    if name not in ("killed_three_times", "always_killed", "first_killed"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     note("born", os.getpid())
-    if len(notes(Path(os.environ["FAKE_LOG"]), "born")) <= 3:
+    spared = {
+        "killed_three_times": len(notes(Path(os.environ["FAKE_LOG"]), "born")) > 3,
+        "always_killed": False,
+        "first_killed": sys.argv[-2:-1] != ["1"],
+    }
+    if not spared[name]:
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
     return quick
@@ -278,14 +286,14 @@ def make_fake_plan(
 
 def join(root: Path, executor: str, workers: int) -> None:
     """``ablate worker`` for a study of fakes, on the server that the environment names."""
-    from ablate.running.remote import join as work
+    from ablate.running import remote
     from ablate.running.server import find_address
     from ablate.running.session import RunOptions
 
     options = RunOptions(workers=workers, executor=f"tests.ablate.runner_fakes:{executor}", preparer=None)
     address = find_address(None)
     assert address is not None
-    result = work("study", root, options, address)
+    result = remote.work_on(remote.join("study", root, address), options)
     print("\n".join(result.lines), flush=True)
     sys.exit(result.exit_code)
 

@@ -279,6 +279,29 @@ def test_run_and_resume_speak_json_as_they_go(
     assert specs[1].invocation.threads == specs[0].invocation.threads == 2
 
 
+def test_workers_that_nobody_asked_for_leave_each_run_its_threads(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[StudySpec, int]] = []
+
+    def run_study(plan: Any, _: Path, options: Any, **__: Any) -> SimpleNamespace:
+        begun.append((plan.spec, options.workers))
+        return SimpleNamespace(exit_code=1, lines=(), state=SimpleNamespace(finished=0))
+
+    monkeypatch.setattr("ablate.running.supervisor.run_study", run_study)
+    monkeypatch.setattr("ablate.running.capacity.available_cores", lambda: 8)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=64e9))
+    places = ("--results", tmp_path / "results", "--cache", tmp_path / "cache", "--device", "cpu")
+    outcome("run", study, "--set", "seeds=1", "--threads", "2", *places)
+    folder = tmp_path / "results" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text("{}")
+    (folder / "spec.yaml").write_text(begun[0][0].text)
+    (folder / "invocation.json").write_text(begun[0][0].invocation.to_json())
+    outcome("resume", "tiny", *places)
+    assert [workers for _, workers in begun] == [4, 4]
+
+
 def test_a_dry_run_runs_nothing(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

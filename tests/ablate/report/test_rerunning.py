@@ -71,6 +71,22 @@ def test_invented_numbers_are_found(study: Path, tmp_path: Path) -> None:
     assert not lenient.wrong
 
 
+def test_seeds_that_a_study_added_are_drawn_from_too(tmp_path: Path) -> None:
+    text = (
+        "study: added\ndata: {dataset: stripes}\nvariants: {a: {}, b: {tail.q: 0.2}, c: {tail.q: 0.3}}\n"
+        "seeds: 4\nclaims: [a > b]\n"
+    )
+    folder = write_study(tmp_path / "added", text, skip=[("c", 3)], pictures=False).folder
+    workspace = Workspace(folder)
+    workspace.spec.write_text(text.replace("seeds: 4", "seeds: {start: 3, max: 6}"))
+    workspace.plan.unlink()  # as a published folder is
+    seen: list[str] = []
+    found = rerun_some(
+        folder, 99, Listener(tmp_path), execute=again(folder, seen=seen), prepare=lambda *_: None
+    )
+    assert found.of == len(set(seen)) == 11  # three of each, and the fourth of two
+
+
 def test_the_odds_of_missing_a_fabrication() -> None:
     assert escape_probability(20, 3, 0.5) == pytest.approx(120 / 1140)
     assert escape_probability(10, 10, 0.1) == 0.0

@@ -21,6 +21,13 @@ def test_a_worker_per_gpu_and_on_a_cpu_one_per_core(monkeypatch: pytest.MonkeyPa
     assert capacity.default_workers("mps", ()) == 1
 
 
+def test_a_worker_takes_as_many_cores_as_its_runs_have_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "available_cores", lambda: 8)
+    monkeypatch.setattr(capacity, "cpu_workers", lambda cores, _: cores)
+    assert [capacity.default_workers("cpu", (), threads) for threads in (1, 2, 3, 8)] == [8, 4, 2, 1]
+    assert capacity.default_workers("cuda", ("0",), 4) == 1
+
+
 def test_gpus_are_called_what_the_environment_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

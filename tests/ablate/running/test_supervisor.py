@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -194,6 +195,38 @@ def test_a_worker_that_is_killed_while_starting_is_started_again(tmp_path: Path,
     assert run(tmp_path, executor="killed_three_times").exit_code == 0
     assert len(fakes.notes(log, "born")) == 4
     assert len(fakes.notes(log, "ran")) == 1
+
+
+MEMORY = r"a worker cannot work.*SIGKILL; often: the system ran out of memory.*fewer --workers"
+
+
+@pytest.mark.parametrize(
+    ("changes", "born"),
+    [({"executor": "always_killed"}, 4), ({"preparer": "tests.ablate.runner_fakes:always_killed"}, 3)],
+)
+def test_what_is_always_killed_while_starting_is_given_up(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], born: int
+) -> None:
+    monkeypatch.setattr("ablate.running.supervisor.IDLE_KILLS", 4)
+    monkeypatch.setattr("ablate.running.supervisor.LONGEST_PAUSE", 0.2)
+    with pytest.raises(UserError, match=MEMORY):
+        run(tmp_path, **changes)
+    assert len(fakes.notes(log, "born")) == born
+    assert status(tmp_path / "study").counts == {"waiting": 1}
+
+
+def test_the_others_go_on_without_a_worker_that_is_always_killed(
+    tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablate.running.supervisor.IDLE_KILLS", 1)
+    said: list[str] = []
+    plan = fakes.make_fake_plan(("base",), 4)
+    result = run_study(
+        plan, tmp_path, options("first_killed", workers=2), view=progress.PlainView(said.append)
+    )
+    assert result.exit_code == 0
+    assert len(fakes.notes(log, "ran")) == 4
+    assert sum(line.startswith("worker 1:") and line.endswith("it stays so") for line in said) == 1
 
 
 def test_a_run_that_leaves_with_0_is_a_death_and_tried_again(tmp_path: Path, log: Path) -> None:
