@@ -30,8 +30,9 @@ def status(
     from ablate.running.remote import read_shared
     from ablate.running.status import status as read_status
 
-    if study is None and _several(results):
-        ls(as_json, results)
+    # A program is told to name one: what it reads has one form.
+    if study is None and not as_json and _several(results):
+        ls(results=results)
         return
     joined = joined_study(study, results, storage)
     folder = None if joined else study_folder(study, results)

@@ -147,7 +147,7 @@ def doctor(
 
     encoder = EncoderConfig()
     if spec is not None:
-        study = load_study(spec, results=results)
+        study = load_study(spec, results=results, echo=not as_json)
         encoder = study.config(study.rows()[0].overrides).encoder
     findings = examine(cache_dir(cache), results, encoder)
     if as_json:
