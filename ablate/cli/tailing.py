@@ -66,9 +66,7 @@ def follow_log(
 def _followed(state: StudyStatus, name: str | None) -> RunStatus:
     found = chosen_runs(state, name)
     if not found:
-        raise ConfigError(
-            f"{state.study} has no runs yet", hint=f"where it stands: ablate status {state.study}"
-        )
+        raise ConfigError(f"{state.study} has no runs yet", hint=f"see: ablate status {state.study}")
     order = {"running": 0, "interrupted": 1, "waiting": 2}
     return min(found, key=lambda run: order.get(run.state, 3))
 
