@@ -120,6 +120,9 @@ Time = Annotated[
 Memory = Annotated[str | None, typer.Option("--mem", help="SLURM: as sbatch's.")]
 Account = Annotated[str | None, typer.Option(help="SLURM: as sbatch's.")]
 
+MOST_SEEDS = 20
+"""Most seeds of a study that is run until it is decided and does not say."""
+
 Value = TypeVar("Value")
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -142,6 +145,24 @@ def check_weights(spec: StudySpec) -> list[str]:
     encoders = dict.fromkeys(spec.config(row.overrides).encoder for row in spec.rows())
     found = (entry_of(encoder.name).missing_weights(encoder) for encoder in encoders)
     return list(dict.fromkeys(lack for lack in found if lack))
+
+
+def seeds_until_decided(spec: StudySpec, most: int | None) -> list[str]:
+    """What ``--until-decided`` sets: the study's own seeds to start with, ``most`` at most.
+
+    Without ``most`` it is what the study declares, else 20. Raises :class:`ConfigError` for seeds that are
+    not 0, 1, 2 and on: the next one would not be known.
+    """
+    start = len(spec.seeds)
+    if spec.seeds != tuple(range(start)):
+        raise ConfigError(
+            f"--until-decided counts seeds up from 0, the study has {', '.join(map(str, spec.seeds))}",
+            where=str(spec.path),
+            hint=f"write: seeds: {start}",
+        )
+    if most is None and spec.max_seeds is not None:
+        return []
+    return [f"seeds={{start: {start}, max: {most or MOST_SEEDS}}}"]
 
 
 def seconds(text: str | None) -> float | None:

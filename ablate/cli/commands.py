@@ -27,7 +27,7 @@ from ablate.cli import (
 )
 from ablate.cli.defaults import read_defaults
 from model import __version__
-from model.errors import UserError
+from model.errors import ConfigError, StorageError, UserError
 
 app = typer.Typer(
     name="ablate",
@@ -109,18 +109,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(given, debug="--debug" in given))
 
 
+def _say_mistake(error: UserError, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"errors": error.plain()}), file=sys.stderr)
+        return
+    for line in error.lines:
+        print(f"error: {line}", file=sys.stderr)
+
+
 def _run(arguments: list[str], debug: bool) -> int:
+    as_json = "--json" in arguments
     try:
         # Not standalone: typer would turn Ctrl-C into exit code 1.
         code = app(args=arguments, prog_name="ablate", standalone_mode=False, default_map=_defaults())
     except UserError as error:
         if debug:
             raise
-        if "--json" in arguments:
-            print(json.dumps({"errors": error.plain()}), file=sys.stderr)
-        else:
-            for line in error.lines:
-                print(f"error: {line}", file=sys.stderr)
+        _say_mistake(error, as_json)
         return 2
     except (typer.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
@@ -132,13 +137,20 @@ def _run(arguments: list[str], debug: bool) -> int:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         if debug or not (full or error.filename):  # without a file it is not the user's
             raise
-        what = "the disk is full (free some space)" if full else error.strerror
-        print(f"error: {error.filename or error}: {what}", file=sys.stderr)
+        what, hint = ("the disk is full", "free some space") if full else (str(error.strerror), None)
+        _say_mistake(StorageError(what, where=str(error.filename or error), hint=hint), as_json)
         return 2
     except Exception as error:
         # A mistake in the arguments; which class it is depends on typer's version.
-        if not hasattr(error, "show") or not hasattr(error, "exit_code"):
+        if not (
+            hasattr(error, "show") and hasattr(error, "exit_code") and hasattr(error, "format_message")
+        ):
             raise
-        error.show()
+        if as_json:
+            context = getattr(error, "ctx", None)
+            hint = context and f"see: {context.command_path} --help"
+            _say_mistake(ConfigError(str(error.format_message()), hint=hint), as_json)
+        else:
+            error.show()
         return int(error.exit_code)
     return code if isinstance(code, int) else 0

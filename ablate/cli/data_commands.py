@@ -38,7 +38,8 @@ def encode(
     from ablate.running.material import prepare
     from ablate.study.plan import make_plan
 
-    study, folder = load_study(spec, sets, smoke, results=results), cache_dir(cache)
+    study = load_study(spec, sets, smoke, results=results, echo=not as_json)
+    folder = cache_dir(cache)
     made = make_plan(study, cache_dir=folder)
     with EncodingProgress(make_console(aside=as_json), folder, torch_device(device)) as reporter:
         prepare(made, reporter)
@@ -68,16 +69,17 @@ def evaluate(
     from ablate.running.published import evaluate_checkpoint, tidy
     from ablate.study.plan import make_plan
 
-    study, folder = load_study(spec, sets, results=results), cache_dir(cache)
+    study = load_study(spec, sets, results=results, echo=not as_json)
+    folder = cache_dir(cache)
     run = make_plan(study, cache_dir=folder).runs[0]
     console = make_console(aside=as_json)
     with EncodingProgress(console, folder, torch_device(device)) as reporter:
         frame = evaluate_checkpoint(run, reference_checkpoint, reporter=reporter)
     if as_json:
-        from ablate.cli.emitting import emit, values_of
+        from ablate.cli.emitting import emit, metric_values
         from ablate.cli.output import Evaluated
 
-        emit(Evaluated(study.study, values_of(frame)))
+        emit(Evaluated(study.study, metric_values(frame)))
     else:
         print_metrics(console, frame)
     if out is not None:
@@ -129,7 +131,10 @@ def draw_stripes(
     from model.data.config import StripesConfig
     from model.data.stripes import write_stripes
 
-    write_stripes(out, StripesConfig() if spec is None else load_study(spec, results=results).data.stripes)
+    config = StripesConfig()
+    if spec is not None:
+        config = load_study(spec, results=results, echo=not as_json).data.stripes
+    write_stripes(out, config)
     if as_json:
         from ablate.cli.emitting import emit
         from ablate.cli.output import Written
@@ -160,7 +165,8 @@ def check_data(
     from model.data.problems import find_problems
     from model.ground_truth import strata_by_sample
 
-    study, folder = load_study(spec, results=results), cache_dir(cache)
+    study = load_study(spec, results=results, echo=not as_json)
+    folder = cache_dir(cache)
     dataset = load_dataset(study.data, cache_dir=folder)
     counts, problems = count(dataset), find_problems(dataset)
     fatal = any(problem.fatal for problem in problems)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from ablate.cli.output import OUTPUTS, Shown, ShownRow, Value
 from ablate.study.effects import idle_settings
 from ablate.study.resolved import base_values, resolve
 from ablate.study.spec import StudySpec
+from ablate.study.text import json_text
 from model.errors import ConfigError
 from model.suggest import suggestion
 
@@ -35,19 +34,7 @@ def output_schema(command: str) -> dict[str, Any]:
 
 def emit(record: Any) -> None:
     """Print a record, or a list of records, as one JSON document."""
-    content = [_plain(item) for item in record] if isinstance(record, list) else _plain(record)
-    print(json.dumps(content, indent=1))
-
-
-def _plain(record: Any) -> Any:
-    adapter: TypeAdapter[Any] = TypeAdapter(type(record))
-    # Parts may be plain data already.
-    return adapter.dump_python(record, mode="json", warnings=False)
-
-
-def emit_plain(content: Any) -> None:
-    """Print plain data as one JSON document."""
-    print(json.dumps(content, indent=1))
+    print(json_text(record, indent=1))
 
 
 def shown(spec: StudySpec, only: str | None) -> Shown:
@@ -83,11 +70,11 @@ def shown(spec: StudySpec, only: str | None) -> Shown:
     )
 
 
-def values_of(frame: pd.DataFrame) -> tuple[Value, ...]:
+def metric_values(frame: pd.DataFrame) -> tuple[Value, ...]:
     """A frame of metrics, row by row."""
     columns = ["split", "category", "stratum", "metric", "value"]
     return tuple(
-        Value(str(split), str(category), str(stratum), str(metric), None if math.isnan(x) else float(x))
+        Value(str(split), str(category), str(stratum), str(metric), float(x))
         for split, category, stratum, metric, x in frame[columns].itertuples(index=False, name=None)
     )
 
@@ -106,8 +93,6 @@ def reference() -> str:
             lines += [f"As `{said[str(kind)]}`.", ""]
             continue
         said[str(kind)] = command
-        if not parts:
-            lines += ["A list of the table's rows, at full precision.", ""]
         for part in parts:
             text = " ".join(str(part.get("description", "")).split())
             lines += [f"{many}{text}" if many else text, "", "| key | what |", "|---|---|"]

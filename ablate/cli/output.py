@@ -184,6 +184,25 @@ class Verified(Record):
 
 
 @dataclass(frozen=True)
+class Compared(Record):
+    """A variant that two studies have, at full precision."""
+
+    variant: str
+    first: float
+    """Mean of the primary metric in the first study, percent."""
+    second: float
+    """The same of the second."""
+    difference_points: float | None
+    """Second minus first; null, as what follows, where the runs are the same."""
+    low: float | None
+    high: float | None
+    seeds: int | None
+    p: float | None
+    p_holm: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
 class Litter(Record):
     """Something that may be deleted."""
 
@@ -375,7 +394,7 @@ OUTPUTS: Mapping[str, Any] = {
     "claims": Judged,
     "gate": Gated,
     "verify": Verified,
-    "compare": list[dict[str, Any]],
+    "compare": list[Compared],
     "import": Imported,
     "clean": Cleaned,
     "repair": Repaired,

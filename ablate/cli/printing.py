@@ -103,6 +103,7 @@ def print_plan(
     console: Console, plan: Plan, lines: Sequence[PlanLine], total: float | None, workers: int
 ) -> None:
     """The plan's cells, and what they add up to."""
+    from ablate.cli.searches import search_lines
     from ablate.running.progress import duration
 
     factors = list(dict.fromkeys(path for line in lines for path in line.factors))
@@ -127,13 +128,8 @@ def print_plan(
         f"{len(plan.rows)} cells, {len(plan.runs)} runs: {new} new, {states.count('cached')} cached, "
         f"{states.count('duplicate')} duplicates"
     )
-    if plan.spec.search:
-        search = plan.spec.search
-        console.print(
-            f"then a search: {search.trials} trials x {len(search.seeds)} seeds of "
-            f"{', '.join(search.space)} by {search.sampler}; winner and baseline on "
-            f"{len(search.fresh_seeds)} fresh seeds"
-        )
+    for text in search_lines(plan.spec):
+        console.print(text, markup=False)
     if new:
         shared = (
             "" if total is None or workers == 1 else f", {duration(total / workers)} on {workers} workers"
@@ -213,18 +209,6 @@ def print_logs(console: Console, status: StudyStatus) -> None:
     for run in status.runs:
         table.add_row(run.label, run.key[:10], _state(run.state), escape(run.log))
     console.print(table)
-
-
-def chosen_runs(status: StudyStatus, name: str) -> list[RunStatus]:
-    """The runs that ``name`` (start of a key, or a variant) means.
-
-    Raises :class:`ConfigError` if it means none.
-    """
-    chosen = [run for run in status.runs if run.variant == name or run.key.startswith(name)]
-    if not chosen:
-        variants = dict.fromkeys(run.variant for run in status.runs)
-        raise ConfigError(f"no run is called '{name}' in {status.study}", hint=suggestion(name, variants))
-    return chosen
 
 
 def log_end(run: RunStatus, lines: int) -> list[str]:

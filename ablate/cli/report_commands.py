@@ -124,16 +124,18 @@ def compare(
     results: Results = RESULTS,
 ) -> None:
     """Compare the variants of two studies that have one name, paired by seed: B minus A."""
-    from ablate.cli.emitting import emit_plain
     from ablate.cli.printing import make_console
     from ablate.doors import gather
     from ablate.report.rendering import to_rich
-    from ablate.report.tables.compared import compared_json, compared_table
+    from ablate.report.tables.compared import compared_table
 
     folders = [find_study(study, results) for study in (first, second)]
     table = compared_table(gather(folders[0]), gather(folders[1]))
     if as_json:
-        emit_plain(compared_json(table))
+        from ablate.cli.emitting import emit
+        from ablate.cli.output import Compared
+
+        emit([Compared(*row) for row in table.raw.itertuples(index=False, name=None)])
         return
     console = make_console()
     console.print(to_rich(table))

@@ -31,8 +31,9 @@ def status(
     from ablate.running.remote import read_shared
     from ablate.running.status import status as read_status
 
-    if study is None and _several(results):
-        ls(as_json, results)
+    # A program is told to name one: what it reads has one form.
+    if study is None and not as_json and _several(results):
+        ls(results=results)
         return
     joined = joined_study(study, results, storage)
     folder = None if joined else study_folder(study, results)
@@ -105,8 +106,8 @@ def logs(
     results: Results = RESULTS,
 ) -> None:
     """List the logs of a study's runs, or print the end of some. A RUN alone is of the study here."""
-    from ablate.cli.printing import chosen_runs, log_end, make_console, print_log_ends, print_logs
-    from ablate.cli.tailing import follow_log
+    from ablate.cli.printing import log_end, make_console, print_log_ends, print_logs
+    from ablate.cli.tailing import chosen_runs, follow_log
     from ablate.running.status import status as read_status
 
     folder, run_name = _study_and_run(study, run_name, results)
@@ -115,14 +116,13 @@ def logs(
         from ablate.cli.emitting import emit
         from ablate.cli.output import Log
 
-        runs = state.runs if run_name is None else chosen_runs(state, run_name)
         emit(
             [
                 Log(
                     run.key, run.variant, run.seed, run.category, run.state, run.log,
                     () if run_name is None else tuple(log_end(run, lines)),
                 )
-                for run in runs
+                for run in chosen_runs(state, run_name)
             ]
         )  # fmt: skip
     elif run_name is None and not follow:
@@ -130,7 +130,7 @@ def logs(
     elif follow:
         follow_log(folder, run_name, lines, print_at_once=lambda text: print(text, end="", flush=True))
     else:
-        print_log_ends(make_console(), chosen_runs(state, run_name or ""), lines)
+        print_log_ends(make_console(), chosen_runs(state, run_name), lines)
 
 
 def _study_and_run(study: str | None, run: str | None, results: Path) -> tuple[Path, str | None]:

@@ -163,7 +163,7 @@ def doctor(
     else:
         encoder = EncoderConfig()
         if spec is not None:
-            study = load_study(spec, results=results)
+            study = load_study(spec, results=results, echo=not as_json)
             encoder = study.config(study.rows()[0].overrides).encoder
         findings = examine(cache_dir(cache), results, encoder)
     if as_json:

@@ -42,6 +42,7 @@ from ablate.cli.arguments import (
     cache_dir,
     check_weights,
     run_options,
+    seeds_until_decided,
 )
 from ablate.cli.asking import ask_if_changed
 from ablate.cli.cluster_commands import joined_study
@@ -72,8 +73,13 @@ def run(
         bool, typer.Option("--until-decided", help="Add seeds, only for claims that are still open.")
     ] = False,
     max_seeds: Annotated[
-        int, typer.Option(min=2, help="Most seeds with --until-decided; declared before the first run.")
-    ] = 20,
+        int | None,
+        typer.Option(
+            min=2,
+            help="Most seeds with --until-decided; declared before the first run.",
+            show_default="the study's, else 20",
+        ),
+    ] = None,
     futility: Annotated[
         bool, typer.Option("--futility/--no-futility", help="Give up claims that luck would not decide.")
     ] = True,
@@ -103,8 +109,10 @@ def run(
 
     with busy(None if as_json or dry_run else make_console(plain=plain), f"reading {spec or 'the study'}"):
         if until_decided:
-            count = len(load_study(spec, sets, results=results, echo=False).seeds)
-            sets = [*(sets or ()), f"seeds={{start: {count}, max: {max_seeds}}}"]
+            stated = load_study(spec, sets, results=results, echo=False, max_plan=max_plan)
+            sets = [*(sets or ()), *seeds_until_decided(stated, max_seeds)]
+        elif max_seeds is not None:
+            raise ConfigError("--max-seeds says how far --until-decided goes", hint="give both")
         study = load_study(
             spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan, threads=threads
         )

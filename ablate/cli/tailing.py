@@ -1,4 +1,4 @@
-"""``ablate logs -f``: what a run prints, as it prints it."""
+"""``ablate logs``: which runs are meant, and what a run prints, as it prints it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from model.suggest import suggestion
 
 LIVE = ("running", "waiting", "interrupted")
 """States of a run that may still print something, while somebody works on the study."""
+
+
+def chosen_runs(state: StudyStatus, name: str | None) -> tuple[RunStatus, ...]:
+    """The runs that ``name`` (start of a key, or a variant) means; None: all.
+
+    Raises :class:`ConfigError` if it means none.
+    """
+    if name is None:
+        return state.runs
+    chosen = tuple(run for run in state.runs if run.variant == name or run.key.startswith(name))
+    if not chosen:
+        variants = dict.fromkeys(run.variant for run in state.runs)
+        raise ConfigError(f"no run is called '{name}' in {state.study}", hint=suggestion(name, variants))
+    return chosen
 
 
 def follow_log(
@@ -32,9 +46,9 @@ def follow_log(
 
     Raises
     ------
-    ConfigError: no run is called so.
+    ConfigError: no run is called so, or there are none yet.
     """
-    run = _chosen(status(study_dir), name)
+    run = _followed(status(study_dir), name)
     print_at_once(f"{run.label} {run.log}\n")
     position = _print_end(Path(run.log), lines, print_at_once)
     while True:
@@ -49,13 +63,10 @@ def follow_log(
         time.sleep(every)
 
 
-def _chosen(state: StudyStatus, name: str | None) -> RunStatus:
-    found = [run for run in state.runs if name is None or run.variant == name or run.key.startswith(name)]
+def _followed(state: StudyStatus, name: str | None) -> RunStatus:
+    found = chosen_runs(state, name)
     if not found:
-        variants = dict.fromkeys(run.variant for run in state.runs)
-        raise ConfigError(
-            f"no run is called '{name}' in {state.study}", hint=suggestion(str(name), variants)
-        )
+        raise ConfigError(f"{state.study} has no runs yet", hint=f"see: ablate status {state.study}")
     order = {"running": 0, "interrupted": 1, "waiting": 2}
     return min(found, key=lambda run: order.get(run.state, 3))
 

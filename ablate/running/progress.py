@@ -6,7 +6,6 @@ holds no state that matters: a display that starts late, or twice, shows the sam
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablate.running.status import LiveWorker, RunStatus, StudyStatus
+from ablate.study.text import json_text
 
 PLAIN_EVERY = 10.0
 """Seconds between summary lines where there is no terminal."""
@@ -226,7 +226,7 @@ class JsonView:
 
     def emit(self, event: str, fields: Mapping[str, object]) -> None:
         """Write one object."""
-        self._write(json.dumps({"event": event, "time": round(time.time(), 3), **fields}) + "\n")
+        self._write(json_text({"event": event, "time": round(time.time(), 3), **fields}) + "\n")
 
 
 class LiveView:

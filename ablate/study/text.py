@@ -1,4 +1,4 @@
-"""A value as text: as YAML writes it on one line, as a message quotes it, as a table names it."""
+"""A value as text: as YAML writes it on one line, as JSON, as a message quotes it, as a table names it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic import TypeAdapter
 
 _WORDS = {None: "null", True: "true", False: "false"}
 _READ_AS_OTHERS = frozenset({"null", "true", "false", "inf", "nan"})
@@ -28,6 +30,19 @@ def flow(value: Any, *, quoted: bool = False) -> str:
     if not isinstance(value, str):
         return repr(value)
     return value if _is_plain(value) and not quoted else _in_quotes(value)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A JSON document of plain data and records; numbers that are not finite are null, as JSON has none."""
+    return json.dumps(_finite(value), indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    adapter: TypeAdapter[Any] = TypeAdapter(type(value))
+    # Parts of a record may be plain data already.
+    return json.loads(adapter.dump_json(value, warnings=False))
 
 
 def _is_plain(text: str) -> bool:

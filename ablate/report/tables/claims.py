@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pandas as pd
@@ -92,9 +91,6 @@ def raw_claim(judged: JudgedClaim) -> dict[str, Any]:
 
 
 def claims_json(judgement: Judgement) -> dict[str, Any]:
-    """Seal and claims as plain data; what is not known is None."""
-    rows = [
-        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in raw_claim(j).items()}
-        for j in judgement.claims
-    ]
+    """Seal and claims as plain data."""
+    rows = [raw_claim(judged) for judged in judgement.claims]
     return {"study": judgement.results.name, "seal": judgement.results.seal, "claims": rows}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import pandas as pd
 
 from ablate.evidence.across import by_name
@@ -13,6 +10,11 @@ from ablate.evidence.stats import POINTS
 from ablate.report.numbers import USUAL, Style, ends
 from ablate.report.table import Cell, Column, Row, Table
 from ablate.report.words import metric_label, p_text, plural, verdict_text
+
+RAW = (
+    "variant", "first", "second", "difference_points", "low", "high", "seeds", "p", "p_holm", "verdict",
+)  # fmt: skip
+"""Columns at full precision; a variant whose runs are the same has no difference."""
 
 
 def compared_table(first: Results, second: Results, style: Style = USUAL) -> Table:
@@ -81,13 +83,6 @@ def compared_table(first: Results, second: Results, style: Style = USUAL) -> Tab
             Column("verdict", align="l"),
         ),
         rows=tuple(rows),
-        raw=pd.DataFrame(raw),
+        # Counts stay whole numbers beside rows that have none.
+        raw=pd.DataFrame(raw, columns=RAW, dtype=object),
     )
-
-
-def compared_json(table: Table) -> list[dict[str, Any]]:
-    """The rows at full precision; what is not known is None."""
-    return [
-        {str(k): None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-        for row in table.raw.to_dict("records")
-    ]

@@ -248,6 +248,48 @@ def test_run_hands_the_runners_exit_code_on(
     assert (chosen.device, chosen.gpus, chosen.cache_dir) == ("cuda", ("1", "3"), str(tmp_path / "cache"))
 
 
+@pytest.mark.parametrize(
+    ("seeds", "given", "meant"),
+    [
+        ("3", [], (3, 20)),
+        ("3", ["--max-seeds", "8"], (3, 8)),
+        ("[0, 1]", [], (2, 20)),
+        ("{start: 5, max: 50}", [], (5, 50)),
+        ("{start: 5, max: 50}", ["--max-seeds", "8"], (5, 8)),
+    ],
+)
+def test_until_decided_keeps_what_the_study_declares(
+    seeds: str, given: list[str], meant: tuple[int, int], study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.write_text(STUDY.replace("seeds: 2", f"seeds: {seeds}\nclaims: [top-q > dinomaly]"))
+    specs: list[StudySpec] = []
+    monkeypatch.setattr("ablate.study.reading.MOST_RUNS", 5)
+    monkeypatch.setattr("ablate.cli.study_commands.ask_if_changed", lambda *_, **__: None)
+    monkeypatch.setattr("ablate.cli.study_commands._start", lambda spec, *_: specs.append(spec) or 0)
+    assert outcome("run", study, "--until-decided", "--max-plan", "15", *given) == 0
+    (spec,) = specs
+    assert (len(spec.seeds), spec.max_seeds) == meant
+
+
+@pytest.mark.parametrize(
+    ("seeds", "given", "said"),
+    [
+        (
+            "[7, 8, 9]",
+            ["--until-decided"],
+            "counts seeds up from 0, the study has 7, 8, 9 (write: seeds: 3)",
+        ),
+        ("3", ["--max-seeds", "8"], "--max-seeds says how far --until-decided goes (give both)"),
+    ],
+)
+def test_seeds_that_cannot_grow_as_asked_are_refused(
+    seeds: str, given: list[str], said: str, study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study.write_text(STUDY.replace("seeds: 2", f"seeds: {seeds}"))
+    assert outcome("run", study, *given) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_run_and_resume_speak_json_as_they_go(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

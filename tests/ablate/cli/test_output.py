@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 
 from ablate.cli import commands as cli
-from ablate.cli.emitting import output_schema, reference
-from ablate.cli.output import OUTPUTS
+from ablate.cli.emitting import emit, output_schema, reference
+from ablate.cli.output import OUTPUTS, Evaluated, Value
+from ablate.running.folder import Workspace
+from ablate.running.progress import JsonView
+from ablate.running.recorded import write_spec
+from ablate.study.reading import parse_spec
 from tests.ablate.report_inputs import SPEC, write_study
 
 ROOT = Path(__file__).parents[3]
@@ -24,6 +33,7 @@ seeds: 1
 claims: [top-q > dinomaly by image_auroc]
 keep: {maps: 0}
 """
+_VALUE = ["split", "category", "stratum", "metric", "value"]
 WITHOUT_JSON = {"dashboard", "schema"}
 """The one becomes another program, the other prints JSON anyway."""
 
@@ -41,6 +51,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
         cli.main([*arguments, "--json"])
     told = capsys.readouterr()
     assert int(str(ended.value.code)) == code, told
+    assert code != 2 or not told.out
     return told.out if code != 2 else told.err
 
 
@@ -97,6 +108,82 @@ def test_mistakes_are_one_object_on_standard_error(capsys: pytest.CaptureFixture
     assert errors[0]["hint"] == "did you mean 'stripes'?"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["plan", "x.yaml", "--nonsense"], "No such option: --nonsense"),
+        (["plan", "x.yaml", "--workers", "none"], "Invalid value for '--workers'"),
+        (["export", "x.yaml"], "Missing argument"),
+    ],
+)
+def test_mistaken_arguments_too(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (error,) = valid("any command", json.loads(said(capsys, *arguments, code=2)))["errors"]
+    assert error["message"].startswith(message) and error["hint"] == f"see: ablate {arguments[0]} --help"
+
+
+def test_a_file_that_cannot_be_used_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/r/x")
+
+    monkeypatch.setattr("ablate.study.reading.load_spec", fail)
+    (error,) = valid("any command", json.loads(said(capsys, "plan", "tiny.yaml", code=2)))["errors"]
+    assert error == {"message": "the disk is full", "where": "/r/x", "hint": "free some space"}
+
+
+def _takes(command: Callable[..., None]) -> bool:
+    return {"sets", "as_json"} <= set(inspect.signature(command).parameters)
+
+
+@pytest.mark.parametrize(
+    "command", [each.callback.__name__ for each in cli.app.registered_commands if _takes(each.callback)]
+)
+def test_what_is_set_is_not_said_before_the_json(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = pd.DataFrame([["test", "domain_a", "all", "image_auroc", 0.5]], columns=_VALUE)
+    monkeypatch.setattr("ablate.running.published.evaluate_checkpoint", lambda *_, **__: metrics)
+    more = {"run": ["--dry-run"], "evaluate": ["--reference-checkpoint", "none.pth"]}.get(command, [])
+    checked(
+        capsys, command, "tiny.yaml", "--set", "base.train.iterations=3", *more,
+        name="plan" if command == "run" else command,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["data check", "data stripes", "doctor"])
+def test_nor_is_what_was_set_when_a_study_was_started(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = parse_spec(TINY, Path("tiny.yaml"), ["base.train.iterations=3"])
+    place = Workspace(Path("results") / spec.study)
+    place.create()
+    write_spec(place, spec)
+    place.plan.write_text("{}")
+    arguments = ["drawn", "--spec", "tiny"] if command == "data stripes" else ["tiny"]
+    code = 0 if command != "doctor" or _healthy(capsys) else 1
+    checked(capsys, *command.split(), *arguments, code=code, name=command)
+
+
+def test_what_is_not_a_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    emit([Evaluated("tiny", (Value("test", "a", "all", "f1", math.nan),)), {"p": math.nan}])
+    evaluated, plain = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (evaluated["values"][0]["value"], plain["p"]) == (None, None)
+    written: list[str] = []
+    JsonView(written.append).emit("finished", {"claims": ({"p": math.nan},)})
+    assert json.loads(written[0], parse_constant=pytest.fail)["claims"] == [{"p": None}]
+
+
+def test_of_several_studies_a_program_names_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tiny.yaml").unlink()
+    for name in ("one", "two"):
+        write_study(Path("results", name), SPEC.replace("directional-tail", name), pictures=False)
+    (error,) = json.loads(said(capsys, "status", code=2))["errors"]
+    assert error["hint"] == "name one: one, two"
+
+
 @pytest.mark.slow
 def test_a_real_run_line_by_line_and_what_can_be_asked_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.loads(line) for line in said(capsys, "run", "tiny.yaml").splitlines()]
@@ -136,4 +223,5 @@ def test_of_results(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     assert checked(capsys, "import", "directional-tail", "more.csv", "--source", "a paper")["values"] >= 1
     other = SPEC.replace("study: directional-tail", "study: other")
     write_study(Path("results/other"), other, pictures=False)
-    assert checked(capsys, "compare", "directional-tail", "other")
+    rows = checked(capsys, "compare", "directional-tail", "other")
+    assert rows and all(row["verdict"] == "the same runs" and row["p"] is None for row in rows)

@@ -62,6 +62,12 @@ def test_a_log_that_is_begun_anew_is_printed_from_its_start(
     assert "".join(printed).endswith("a long first attempt\nagain\ndone\n")
 
 
+def test_a_study_without_runs_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tailing, "status", lambda _folder: SimpleNamespace(study="s", runs=(), sessions=()))
+    with pytest.raises(ConfigError, match=r"s has no runs yet \(see: ablate status s\)"):
+        follow_log(tmp_path, None, 5, print_at_once=lambda _: None)
+
+
 def test_no_run_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     states(monkeypatch, [("running", b"")], tmp_path / "k1.log")
     with pytest.raises(ConfigError, match="no run is called 'z' in s"):
