@@ -20,6 +20,7 @@ from ablate.evidence.stats import POINTS
 from ablate.running.folder import Workspace
 from ablate.running.scores import reporting_split
 from ablate.study.arms import arm_of
+from ablate.study.dimensions import here
 from ablate.study.settings import unnest
 from ablate.study.spec import SearchConfig, StudySpec
 from model.config import ModelConfig, dump_config
@@ -73,7 +74,8 @@ def read_searched(
     if done.empty:
         return None
     first = done.iloc[0]
-    tried = int(first["trial"]) == 0 and all(_same(first.get(path), own.get(path)) for path in search.space)
+    there = here(search.space, own)
+    tried = int(first["trial"]) == 0 and all(_same(first.get(path), value) for path, value in there.items())
     best = float(done["objective"].max())
     return Searched(
         tried=finished,

@@ -164,6 +164,8 @@ def check_comparable(definition: Definition, judges: Sequence[Run], configuratio
     """
     search = definition.search
     measure = [dump_space(definition), search.objective, search.categories, [run.key for run in judges]]
+    if search.sampler == "grid":  # which tries all there is, and would not among others' trials
+        measure.append("grid")
     digest = digest_of(json.dumps(measure, sort_keys=True).encode())
     if configurations.attributes.get("measure", digest) != digest:
         raise ConfigError(

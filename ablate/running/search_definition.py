@@ -23,6 +23,8 @@ from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError, StorageError
 
+_LATER = ("points", "when")
+"""Keys of dimensions that the first searches did not have."""
 BEST = "best"
 """Name of the winner's row."""
 
@@ -119,8 +121,9 @@ def dump_definition(definition: Definition) -> bytes:
 
 
 def dump_space(definition: Definition) -> Any:
-    """The space as plain data."""
-    return _DEFINITION.dump_python(definition, mode="json", by_alias=True)["search"]["space"]
+    """The space as plain data, without what a dimension does not have: later keys change no digest."""
+    space = _DEFINITION.dump_python(definition, mode="json", by_alias=True)["search"]["space"]
+    return {path: {k: v for k, v in each.items() if k not in _LATER or v} for path, each in space.items()}
 
 
 def load_definition(workspace: Workspace) -> Definition:

@@ -29,7 +29,15 @@ from ablate.running.process import load_function
 from ablate.running.reporter import Executor
 from ablate.running.scores import summarise
 from ablate.running.search_definition import load_definition
-from ablate.running.search_space import distribution, make_pruner, make_sampler, values_of
+from ablate.running.search_space import (
+    complete,
+    distribution,
+    make_pruner,
+    make_sampler,
+    next_of_grid,
+    suggest,
+    values_of,
+)
 from ablate.running.status import open_configurations, proposed
 from ablate.running.worker import IDLE_POLL, Ending, Worker
 from ablate.study.plan import Plan, Run, Sources
@@ -90,7 +98,7 @@ class Searcher:
             for trial in running:
                 lock = KernelLock(self.workspace.search_lock(trial.number))
                 if lock.try_acquire():
-                    if set(trial.params) == set(self.space):
+                    if complete(self.search.space, trial.params):
                         return Held(trial.number, trial._trial_id, trial.params, lock)
                     lock.release()
                     void = {"void": True, "reason": "worker died while proposing it"}
@@ -104,13 +112,24 @@ class Searcher:
         """Ask for a configuration; called in the critical section, so numbers are in order."""
         number = len(self.configurations.all())
         study = self._study(number)
-        first = self.definition.baseline_params if number == 0 else None
-        if first is not None:
-            study.enqueue_trial(first)
-        trial = study.ask(self.space)
+        given = self._given(number)
+        if given is not None:
+            study.enqueue_trial(given)
+        trial = suggest(study, self.search.space, self.space)
         lock = KernelLock(self.workspace.search_lock(trial.number))
         lock.acquire(timeout=5.0)
         return Held(trial.number, trial._trial_id, trial.params, lock)
+
+    def _given(self, number: int) -> dict[str, Any] | None:
+        """What trial ``number`` has to try, if that is known beforehand."""
+        baseline = self.definition.baseline_params
+        if self.search.sampler != "grid":
+            return baseline if number == 0 else None
+        known = self.configurations.all()
+        if any(trial.state == TrialState.WAITING for trial in known):
+            return None  # it was given before, by a worker that died before asking for it
+        tried = [trial.params for trial in proposed(self.configurations)]
+        return next_of_grid(self.search, tried, baseline)
 
     def _study(self, number: int) -> optuna.Study:
         sampler, pruner = make_sampler(self.search, number), make_pruner(self.search)

@@ -16,10 +16,11 @@ from ablate.evidence.judgement import Judgement
 from ablate.evidence.searched import Searched, read_searched
 from ablate.report.findings import caveats
 from ablate.report.tables.notes import search_note
+from ablate.study.dimensions import Choices, Range
 from tests.ablate.report_inputs import results
 
 SEARCH: Any = SimpleNamespace(
-    space={"tail.q": None, "tail.direction": None},
+    space={"tail.q": Range(0.01, 0.5), "tail.direction": Choices(("horizontal", "vertical"))},
     seeds=(0, 1),
     objective="image_auroc",
     categories=("domain_c",),

@@ -17,10 +17,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from ablate.running.conclusion import Result
@@ -37,8 +39,9 @@ from ablate.running.searcher import Held, Searcher
 from ablate.running.session import RunOptions, Session, WorkerId
 from ablate.running.status import read_searched, status
 from ablate.running.worker import Worker
+from ablate.study.dimensions import Choices, Range
 from ablate.study.reading import parse_spec
-from ablate.study.spec import Choices, Range, StudySpec
+from ablate.study.spec import StudySpec
 from model.errors import ConfigError, StorageError
 from tests.ablate import runner_fakes as fakes
 
@@ -57,15 +60,17 @@ search:
 
 
 def make_spec(
-    trials: int = 3,
+    trials: int | None = 3,
     seeds: int = 2,
     *,
     selection: str = "half",
     pruner: str = "none",
     iterations: int = 1,
     space: str = "",
+    sampler: str = "tpe",
 ) -> StudySpec:
-    text = SPEC.replace("TRIALS", str(trials)).replace("SEEDS", str(seeds))
+    text = SPEC.replace("  trials: TRIALS\n", f"  trials: {trials}\n" if trials else "")
+    text = text.replace("SEEDS", str(seeds)) + f"  sampler: {sampler}\n"
     text = text.replace("SELECTION", selection).replace("PRUNER", pruner)
     text = text.replace("ITERATIONS", str(iterations))
     if space:
@@ -290,6 +295,105 @@ def test_the_baseline_is_tried_first_where_the_space_holds_it(
     space: str, expected: dict[str, Any] | None
 ) -> None:
     assert Definition.of(make_spec(space=space)).baseline_params == expected
+
+
+@pytest.mark.parametrize(("name", "sampler"), [("tpe", TPESampler), ("random", RandomSampler)])
+def test_a_space_without_conditions_is_proposed_as_optuna_does(
+    tmp_path: Path, name: str, sampler: type[BaseSampler]
+) -> None:
+    space = "    tail.q: {low: 0.2, high: 0.95}\n    tail.direction: [vertical, both]"
+    part = searcher(tmp_path, make_spec(trials=3, space=space, sampler=name))
+    study = optuna.create_study(direction="maximize")
+    for number in range(3):
+        held = part.hold()
+        assert isinstance(held, Held)
+        seed = int(np.random.SeedSequence([0, number]).generate_state(1)[0])
+        study.sampler = sampler(seed=seed)
+        assert study.ask(part.space).params == held.params
+
+
+def test_a_grid_is_tried_in_order_from_the_baseline_on(tmp_path: Path) -> None:
+    space = "    tail.q: {low: 0.05, high: 0.15, step: 0.05}\n    tail.direction: [both, horizontal]"
+    part = searcher(tmp_path, make_spec(trials=None, space=space, sampler="grid"))
+    part._study(0).ask()  # and then the worker died: its number is not taken from the grid
+    held = [part.hold() for _ in range(6)]
+    assert part.hold() is Nothing.BUSY
+    params = [tuple(h.params.values()) for h in held if isinstance(h, Held)]
+    assert params == [
+        (0.1, "horizontal"),
+        *[(0.05, "both"), (0.05, "horizontal"), (0.1, "both"), (0.15, "both"), (0.15, "horizontal")],
+    ]
+
+
+def test_what_a_dead_worker_had_given_of_a_grid_is_tried_once(tmp_path: Path) -> None:
+    space = "    tail.q: {low: 0.05, high: 0.15, step: 0.05}"
+    part = searcher(tmp_path, make_spec(trials=None, space=space, sampler="grid"))
+    part._study(0).enqueue_trial({"tail.q": 0.1})  # and then the worker died
+    held = [part.hold() for _ in range(3)]
+    assert [h.params["tail.q"] for h in held if isinstance(h, Held)] == [0.1, 0.05, 0.15]
+    assert part.hold() is Nothing.BUSY
+
+
+def test_a_grid_is_no_continuation_of_another_search(tmp_path: Path) -> None:
+    space = "    tail.q: {low: 0.05, high: 0.15, step: 0.05}"
+    run(tmp_path, make_spec(trials=1, space=space))
+    with pytest.raises(ConfigError, match="another name"):
+        run(tmp_path, make_spec(trials=None, space=space, sampler="grid"))
+
+
+def test_a_gaussian_process_proposes_by_seed_and_number_near_what_is_good(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        part = searcher(tmp_path / name, make_spec(trials=13, seeds=1, sampler="gp"))
+        for _ in range(13):
+            held = part.hold()
+            assert isinstance(held, Held)
+            with held.lock:
+                value = 0.9 - (held.params["tail.q"] - 0.3) ** 2
+                part._study(held.number).tell(held.number, value)
+        found.append([trial.params["tail.q"] for trial in part.configurations.all()])
+    assert found[0] == found[1]
+    assert found[0][0] == 0.1
+    assert min(abs(q - 0.3) for q in found[0][10:]) < 0.03
+
+
+GRID = """\
+    tail.direction: [vertical, both]
+    tail.q: {low: 0.2, high: 0.4, points: 3, when: {tail.direction: both}}"""
+CONDITIONAL = """\
+    tail.q: {low: 0.05, high: 0.95, when: {tail.direction: both}}
+    tail.direction: [vertical, both]"""
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_dimension_is_proposed_only_where_its_condition_holds(tmp_path: Path, sampler: str) -> None:
+    part = searcher(tmp_path, make_spec(trials=12, space=CONDITIONAL, sampler=sampler))
+    held = [part.hold() for _ in range(12)]
+    params = [h.params for h in held if isinstance(h, Held)]
+    assert {("tail.q" in p) == (p["tail.direction"] == "both") for p in params} == {True}
+    assert {p["tail.direction"] for p in params} == {"vertical", "both"}
+    assert part.definition.baseline_params is None  # its direction is another
+
+
+def test_a_trial_that_lacks_what_its_condition_asks_for_is_not_held_again(tmp_path: Path) -> None:
+    part = searcher(tmp_path, make_spec(trials=1, space=CONDITIONAL))
+    study = part._study(0)
+    study.enqueue_trial({"tail.direction": "both"})
+    study.ask({"tail.direction": part.space["tail.direction"]})  # and then the worker died
+    held = part.hold()
+    assert isinstance(held, Held) and held.number == 1
+    held.lock.release()
+    again = part.hold()
+    assert isinstance(again, Held) and (again.number, again.params) == (1, held.params)
+
+
+@pytest.mark.usefixtures("log")
+def test_a_conditional_search_ends_in_a_table(tmp_path: Path) -> None:
+    result = run(tmp_path, make_spec(trials=None, space=GRID, sampler="grid"), workers=2)
+    assert result.exit_code == 0
+    assert "tail.direction = both, tail.q = 0.3 (" in result.lines[0]
+    table = pd.read_csv(tmp_path / "s" / "search.csv")
+    assert list(table["tail.q"].isna()) == [True, False, False, False]
 
 
 # --- pruning ------------------------------------------------------------------------------------
