@@ -43,6 +43,15 @@ class Searched:
     kept: float
     """The same on fresh seeds and what is reported; NaN before they are there."""
 
+    objectives: tuple[str, ...] = ()
+    """Both, where there were two."""
+    front: int = 0
+    """Of two objectives: configurations that no other beats in both."""
+    constraints: tuple[str, ...] = ()
+    """What the winner had to keep."""
+    broken: int = 0
+    """Configurations that broke a constraint."""
+
     @property
     def optimism(self) -> float:
         """What selecting had added."""
@@ -69,14 +78,16 @@ def read_searched(
         done = trials[(trials["state"] == "complete") & trials["objective"].notna()]
         failed = int((trials["state"] == "fail").sum())
         finished = int((~trials["state"].isin(["running", "waiting"])).sum())
+        able = done[done["broken"].isna()] if search.constraints else done
+        front = int((trials["front"] == "yes").sum()) if search.objectives else 0
     except (OSError, ValueError, KeyError):
         return None
-    if done.empty:
+    if able.empty:
         return None
     first = done.iloc[0]
     there = here(search.space, own)
     tried = int(first["trial"]) == 0 and all(_same(first.get(path), value) for path, value in there.items())
-    best = float(done["objective"].max())
+    best = float(able["objective"].max())
     return Searched(
         tried=finished,
         failed=failed,
@@ -85,6 +96,10 @@ def read_searched(
         winner=winner,
         promised=POINTS * (best - float(first["objective"])) if tried else math.nan,
         kept=_lead(frame, search, winner, baseline),
+        objectives=search.objectives,
+        front=front,
+        constraints=search.constraints,
+        broken=len(done) - len(able),
     )
 
 

@@ -152,5 +152,6 @@ def describe_best(definition: Definition, best: FrozenTrial) -> str:
     values = values_of(definition.search, best.params)
     found = ", ".join(f"{path} = {label(value)}" for path, value in values.items())
     split = "the reported images (data.selection: none)" if definition.selected_on_reported else "selection"
-    score = f"{definition.search.objective} {best.value:.4f} on {split}"
+    pairs = zip(definition.search.judged_by, best.values, strict=True)
+    score = f"{', '.join(f'{metric} {value:.4f}' for metric, value in pairs)} on {split}"
     return f"best of the search: {found} ({score}; the highest of its trials, hence optimistic)"

@@ -25,8 +25,10 @@ from optuna.distributions import (
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
 from ablate.running.journal import categorical
+from ablate.running.judged import BREACHES
 from ablate.study.dimensions import Choices, Range, Space, here, holds, parents_first, same
 from ablate.study.grids import grid
 from ablate.study.spec import SearchConfig
@@ -121,14 +123,20 @@ def _alike(one: Any, other: Any) -> bool:
 def make_sampler(search: SearchConfig, number: int) -> BaseSampler:
     """The sampler for trial ``number``: its draws depend on the search and that number alone."""
     seed = int(np.random.SeedSequence([search.seeds[0], number]).generate_state(1)[0])
+    bounds = _breaches if search.constraints else None
     with _experimental():
         makers: dict[str, Callable[[], BaseSampler]] = {
-            "tpe": lambda: TPESampler(seed=seed, constant_liar=True),
+            "tpe": lambda: TPESampler(seed=seed, constant_liar=True, constraints_func=bounds),
             "random": lambda: RandomSampler(seed),
-            "gp": lambda: GPSampler(seed=seed),
+            "gp": lambda: GPSampler(seed=seed, constraints_func=bounds),
             "grid": lambda: RandomSampler(seed),  # all of a grid's values are given
         }
         return makers[search.sampler]()
+
+
+def _breaches(trial: FrozenTrial) -> Sequence[float]:
+    """A judged trial's constraints as Optuna has them: above 0 is broken."""
+    return tuple(trial.user_attrs[BREACHES])
 
 
 def make_pruner(search: SearchConfig) -> BasePruner:
@@ -144,6 +152,7 @@ def _experimental() -> Iterator[None]:
     """Without Optuna's notes that a feature may change: its version is pinned by provenance."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", FutureWarning)  # constraints_func: what replaces it came in 5.0
         yield
 
 

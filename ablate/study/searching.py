@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablate.study.checking import Set, given_settings, parse_value
+from ablate.study.constraints import read_constraints
 from ablate.study.dimensions import Dimension, Space, conditional
 from ablate.study.grids import grid
 from ablate.study.located import Located, Mark
@@ -84,6 +85,7 @@ def read_search(
     sampler = values.get("sampler", "tpe")
     space = read_space(of_space.value, of_space.key, "search.space", sampler)
     arms = _arms(of_arms.value, variants or {}, space, sampler) if of_arms else {}
+    values |= _judging(given, values, data)
     if arms:
         values = {
             **values,
@@ -116,6 +118,30 @@ def read_search(
                 f"search.categories: unknown category '{name}'", hint=suggestion(name, categories)
             )
     return SearchConfig(**{**values, "space": space, "arms": arms, "seeds": searched, "fresh_seeds": fresh})
+
+
+def _judging(given: Mapping[str, Set], values: Mapping[str, Any], data: DataConfig) -> dict[str, Any]:
+    """What trials are judged by, as far as it is not one metric alone. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    if "constraints" in given:
+        found["constraints"] = read_constraints(given["constraints"].value, known_categories(data))
+    if "objectives" in given:
+        if "objective" in given:
+            given["objectives"].key.fail("search has both objective and objectives", hint="keep one")
+        if len(values["objectives"]) != 2:
+            given["objectives"].value.mark.fail(
+                f"search.objectives takes two metrics, got {len(values['objectives'])}",
+                hint="one alone is the objective",
+            )
+        first, second = values["objectives"]
+        if first == second:
+            given["objectives"].value.mark.fail(f"search.objectives: '{first}' is given twice")
+        found["objective"] = first
+    if values.get("pruner") == "wilcoxon" and any(found.values()):
+        given["pruner"].value.mark.fail(
+            "search.pruner: wilcoxon knows one objective and no constraints", hint="pruner: none"
+        )
+    return found
 
 
 def _trials(given: Mapping[str, Set], arms: Mapping[str, Space], space: Space) -> int:

@@ -27,6 +27,7 @@ from pydantic_core import CoreSchema
 
 from ablate.study.checking import fail_whole
 from ablate.study.claims import Claim, ClaimText
+from ablate.study.constraints import ConstraintText
 from ablate.study.dimensions import Choices, Range
 from ablate.study.located import Mark
 from ablate.study.row_data import of_model, reserved, with_own
@@ -157,12 +158,25 @@ class SearchConfig:
     """Configurations to try; of a grid, as many as it has."""
     objective: MetricName = "image_auroc"
     """Metric to maximise: mean over categories and seeds."""
+    objectives: Annotated[
+        tuple[MetricName, ...],
+        Field(json_schema_extra={"uniqueItems": True, "minItems": 2, "maxItems": 2}),
+    ] = ()
+    """Two metrics to maximise, instead of one; of those that no other beats in both, the best by the first
+    wins."""
+    constraints: tuple[Annotated[str, ConstraintText()], ...] = ()
+    """What the winner has to keep: metric on category >= points."""
     seeds: Seeds = ()
     """Seeds that every trial is judged on; the study's if not given."""
     fresh_seeds: Seeds = ()
     """Seeds for winner against baseline: none of them is searched on; five more if not given."""
     categories: tuple[str, ...] | None = None
     """Categories that the objective averages over; all if not given."""
+
+    @property
+    def judged_by(self) -> tuple[str, ...]:
+        """The metrics to maximise, the one that decides first."""
+        return self.objectives or (self.objective,)
 
 
 Venue = Literal[

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -28,11 +29,12 @@ from optuna.trial import FrozenTrial
 from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal
+from ablate.running.judged import best_trial, front, keeps
 from ablate.running.ledger import Nothing
 from ablate.running.locks import KernelLock
 from ablate.running.progress import PlainView
 from ablate.running.recorded import load_plan
-from ablate.running.search import run_search
+from ablate.running.search import run_search, search_table
 from ablate.running.search_definition import Definition, dump_definition, load_definition
 from ablate.running.search_space import PRUNE_RUNS, distribution, values_of
 from ablate.running.searcher import Held, Searcher
@@ -68,9 +70,13 @@ def make_spec(
     iterations: int = 1,
     space: str = "",
     sampler: str = "tpe",
+    rest: str = "",
+    categories: str = "",
 ) -> StudySpec:
     text = SPEC.replace("  trials: TRIALS\n", f"  trials: {trials}\n" if trials else "")
-    text = text.replace("SEEDS", str(seeds)) + f"  sampler: {sampler}\n"
+    if categories:
+        text = text.replace("stripes,", f"stripes, categories: [{categories}],")
+    text = text.replace("SEEDS", str(seeds)) + f"  sampler: {sampler}\n{rest}"
     text = text.replace("SELECTION", selection).replace("PRUNER", pruner)
     text = text.replace("ITERATIONS", str(iterations))
     if space:
@@ -394,6 +400,113 @@ def test_a_conditional_search_ends_in_a_table(tmp_path: Path) -> None:
     assert "tail.direction = both, tail.q = 0.3 (" in result.lines[0]
     table = pd.read_csv(tmp_path / "s" / "search.csv")
     assert list(table["tail.q"].isna()) == [True, False, False, False]
+
+
+# --- constraints and two objectives ---------------------------------------------------------------
+
+
+def judge_all(part: Searcher, executor: Any) -> list[FrozenTrial]:
+    while isinstance(held := part.hold(), Held):
+        with held.lock:
+            part.judge(held, executor)
+    return part.configurations.all()
+
+
+DOMAINS = "domain_a, domain_b"
+Q = "    tail.q: {low: 0.1, high: 0.5, step: 0.1}"
+
+
+def test_a_trial_that_breaks_a_constraint_cannot_win(tmp_path: Path) -> None:
+    bounds = "  constraints: [aupro on domain_b >= 53.5, I-AUROC <= 89.5]"
+    part = searcher(
+        tmp_path, make_spec(trials=None, space=Q, sampler="grid", seeds=1, rest=bounds, categories=DOMAINS)
+    )
+    done = judge_all(part, fakes.with_aupro)
+    assert [t.params["tail.q"] for t in done] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    # q = 0.3 is best but has aupro 53; q = 0.4 has 54 and image_auroc 89; 0.5 has 55 and 86.
+    best = best_trial(part.configurations)
+    assert best is not None and best.params["tail.q"] == 0.4
+    assert done[2].user_attrs["breaches"] == pytest.approx([0.5, 0.5])
+    assert [keeps(trial) for trial in done] == [False, False, False, True, True]
+    assert part.search.constraints == ("aupro on domain_b >= 53.5", "image_auroc <= 89.5")
+    state = read_searched(part.configurations, 1)
+    assert state.best == pytest.approx(0.89) and state.done == 5
+    table = pd.read_csv(io.StringIO(search_table(part.configurations, part.search)))
+    assert table["broken"][2] == "aupro on domain_b >= 53.5 by 0.5; image_auroc <= 89.5 by 0.5"
+    assert table["broken"].isna().tolist() == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_samplers_know_constraints(tmp_path: Path, sampler: str) -> None:
+    """Only q >= 0.6 is allowed, though 0.3 is best: the samplers learn to stay near 0.6."""
+    bounds = "  constraints: [aupro >= 56]"
+    part = searcher(tmp_path, make_spec(trials=25, sampler=sampler, seeds=1, rest=bounds))
+    done = judge_all(part, fakes.with_aupro)
+    assert {trial.state.name for trial in done} == {"COMPLETE"}
+    away = [abs(trial.params["tail.q"] - 0.6) for trial in done]
+    assert float(np.mean(away[15:])) < 0.6 * float(np.mean(away[:10]))
+    best = best_trial(part.configurations)
+    assert best is not None and 0.6 <= best.params["tail.q"] < 0.7
+
+
+def test_a_metric_that_is_missing_for_a_constraint_fails_the_trial(tmp_path: Path) -> None:
+    part = searcher(tmp_path, make_spec(trials=1, seeds=1, rest="  constraints: [pixel_ap >= 5]"))
+    (failed,) = judge_all(part, fakes.with_aupro)
+    assert failed.user_attrs["reason"] == "seed 0: pixel_ap is undefined"
+
+
+@pytest.mark.usefixtures("log")
+def test_a_search_whose_constraints_nothing_keeps_names_the_nearest(tmp_path: Path) -> None:
+    def grid(rest: str) -> StudySpec:
+        return make_spec(trials=None, space=Q, sampler="grid", seeds=1, rest=rest, categories=DOMAINS)
+
+    result = run(tmp_path, grid("  constraints: [image_auroc on domain_a >= 95]"))
+    assert result.exit_code == 1
+    assert result.lines[-1] == (
+        "no configuration keeps the constraints; nearest: trial 2 (image_auroc on domain_a >= 95 by 5)"
+    )
+    with pytest.raises(ConfigError, match="another name"):
+        run(tmp_path, grid(""))
+    with pytest.raises(ConfigError, match=r"unknown category 'domain_c'"):
+        run(tmp_path / "other", grid("  categories: [domain_c]"))
+
+
+def test_of_two_objectives_the_first_decides_on_the_front(tmp_path: Path, log: Path) -> None:
+    both = "  objectives: [image_auroc, aupro]"
+    spec = make_spec(trials=None, space=Q, sampler="grid", seeds=1, rest=both)
+    part = searcher(tmp_path, spec)
+    done = judge_all(part, fakes.with_aupro)
+    assert [t.values for t in done[:2]] == [pytest.approx([0.86, 0.51]), pytest.approx([0.89, 0.52])]
+    assert [t.params["tail.q"] for t in front(done)] == [0.3, 0.4, 0.5]
+    table = pd.read_csv(io.StringIO(search_table(part.configurations, part.search)))
+    assert list(table.columns[:7]) == [
+        "trial", "state", "objective", "seconds", "reason", "aupro", "front",
+    ]  # fmt: skip
+    assert table["front"].tolist()[2:] == ["yes"] * 3 and table["front"][:2].isna().all()
+    result = run(tmp_path, spec)
+    assert result.exit_code == 0 and not fakes.notes(log, "searched")
+    assert result.lines[0].startswith(
+        "best of the search: tail.q = 0.3 (image_auroc 0.9000, aupro 0.5300 on"
+    )
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_samplers_know_two_objectives(tmp_path: Path, sampler: str) -> None:
+    rest = "  objectives: [image_auroc, aupro]\n  constraints: [aupro >= 51]"
+    proposed_by = []
+    for name in ("one", "two"):
+        part = searcher(tmp_path / name, make_spec(trials=12, sampler=sampler, seeds=1, rest=rest))
+        proposed_by.append([trial.params for trial in judge_all(part, fakes.with_aupro)])
+    assert proposed_by[0] == proposed_by[1]
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    def trial(*values: float, breach: float = -1.0) -> FrozenTrial:
+        attributes = {"breaches": [breach]}
+        return optuna.trial.create_trial(values=list(values), user_attrs=attributes)
+
+    made = [trial(1, 5), trial(2, 4), trial(2, 3), trial(3, 1), trial(3, 1), trial(9, 9, breach=0.1)]
+    assert front(made) == [made[0], made[1], made[3], made[4]]
 
 
 # --- pruning ------------------------------------------------------------------------------------
