@@ -20,6 +20,7 @@ from ablate.evidence.stats import POINTS
 from ablate.running.folder import Workspace
 from ablate.running.scores import reporting_split
 from ablate.study.arms import arm_of
+from ablate.study.dimensions import here
 from ablate.study.settings import unnest
 from ablate.study.spec import SearchConfig, StudySpec
 from model.config import ModelConfig, dump_config
@@ -41,6 +42,15 @@ class Searched:
     """Lead of the winner over the baseline where it was selected; NaN if the baseline was not tried."""
     kept: float
     """The same on fresh seeds and what is reported; NaN before they are there."""
+
+    objectives: tuple[str, ...] = ()
+    """Both, where there were two."""
+    front: int = 0
+    """Of two objectives: configurations that no other beats in both."""
+    constraints: tuple[str, ...] = ()
+    """What the winner had to keep."""
+    broken: int = 0
+    """Configurations that broke a constraint."""
 
     @property
     def optimism(self) -> float:
@@ -68,13 +78,16 @@ def read_searched(
         done = trials[(trials["state"] == "complete") & trials["objective"].notna()]
         failed = int((trials["state"] == "fail").sum())
         finished = int((~trials["state"].isin(["running", "waiting"])).sum())
+        able = done[done["broken"].isna()] if search.constraints else done
+        front = int((trials["front"] == "yes").sum()) if search.objectives else 0
     except (OSError, ValueError, KeyError):
         return None
-    if done.empty:
+    if able.empty:
         return None
     first = done.iloc[0]
-    tried = int(first["trial"]) == 0 and all(_same(first.get(path), own.get(path)) for path in search.space)
-    best = float(done["objective"].max())
+    there = here(search.space, own)
+    tried = int(first["trial"]) == 0 and all(_same(first.get(path), value) for path, value in there.items())
+    best = float(able["objective"].max())
     return Searched(
         tried=finished,
         failed=failed,
@@ -83,6 +96,10 @@ def read_searched(
         winner=winner,
         promised=POINTS * (best - float(first["objective"])) if tried else math.nan,
         kept=_lead(frame, search, winner, baseline),
+        objectives=search.objectives,
+        front=front,
+        constraints=search.constraints,
+        broken=len(done) - len(able),
     )
 
 

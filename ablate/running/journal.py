@@ -130,10 +130,12 @@ class Journal:
 class Trials:
     """One Optuna study of a journal, made if missing; ``name`` is unique in the journal.
 
+    ``objectives``: of one that is made, how many values its trials have.
+
     Raises :class:`StorageError` wherever the journal cannot be read or written.
     """
 
-    def __init__(self, journal: Journal, name: str) -> None:
+    def __init__(self, journal: Journal, name: str, *, objectives: int = 1) -> None:
         self.journal = journal
         self.name = name
         storage = journal.storage
@@ -142,7 +144,10 @@ class Trials:
                 self._study = optuna.load_study(study_name=name, storage=storage)
             except KeyError:
                 self._study = optuna.create_study(
-                    study_name=name, storage=storage, direction="maximize", load_if_exists=True
+                    study_name=name,
+                    storage=storage,
+                    directions=["maximize"] * objectives,
+                    load_if_exists=True,
                 )
             self._id = storage.get_study_id_from_name(name)
 

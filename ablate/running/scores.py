@@ -66,13 +66,15 @@ def reporting_split(splits: set[str]) -> str:
     return "report" if "report" in splits or not splits else min(splits)
 
 
-def summarise(path: Path, metric: str, *, split: str | None = None) -> dict[str, float]:
-    """``metric`` per category on all images of ``split`` (default: what tables read).
+def summarise(
+    path: Path, metric: str, *, split: str | None = None, stratum: str = WHOLE
+) -> dict[str, float]:
+    """``metric`` per category on ``split`` (default: what tables read) and ``stratum``.
 
     Categories in which it is undefined are left out; a folder without metrics gives nothing.
     """
     try:
-        scores = [s for s in read_scores(path) if s.metric == metric and s.stratum == WHOLE]
+        scores = [s for s in read_scores(path) if s.metric == metric and s.stratum == stratum]
     except (OSError, KeyError, ValueError, TypeError):
         return {}
     chosen = split or reporting_split({score.split for score in scores})

@@ -23,11 +23,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal, Trials, quiet_optuna, sound_journal
+from ablate.running.judged import BREACHES, best_trial, check_places, front, nearest_trial
 from ablate.running.ledger import Ledger
 from ablate.running.process import load_function
 from ablate.running.progress import PlainView, View
@@ -67,9 +68,10 @@ def run_search(
     sources = load_function(options.sources)(session.cache)
     judges = definition.plan([definition.baseline], search.seeds, sources)
     check_pruner(search, len(judges.runs))
+    check_places(search, judges.runs)
     workspace.create()
     journal, notes = sound_journal(workspace, alone=not live_sessions(workspace))
-    configurations = open_configurations(journal, spec.study)
+    configurations = open_configurations(journal, spec.study, objectives=len(search.judged_by))
     check_comparable(definition, judges.runs, configurations)
     first = _first_plan(definition, session.digest)
     with (
@@ -81,7 +83,7 @@ def run_search(
         searched = supervise(workspace, searching, session, shown)
         best = best_trial(configurations)
         if searched.stopped or best is None or _left(search, configurations):
-            return _unfinished(workspace, searched, best)
+            return _unfinished(workspace, searched, best, nearest_trial(configurations), search)
         rows = final_rows(definition, best)
         found = StoredPlan.of(definition.plan(rows, search.fresh_seeds, sources))
         plan = replace(first, runs=found.runs, rows=found.rows)
@@ -142,7 +144,13 @@ def _left(search: SearchConfig, configurations: Trials) -> int:
     return max(search.trials - len(finished), 0)
 
 
-def _unfinished(workspace: Workspace, searched: Result, best: FrozenTrial | None) -> Result:
+def _unfinished(
+    workspace: Workspace,
+    searched: Result,
+    best: FrozenTrial | None,
+    nearest: FrozenTrial | None,
+    search: SearchConfig,
+) -> Result:
     """What to say of a search that has not come to its final table."""
     found = searched.state.search
     assert found is not None
@@ -150,9 +158,12 @@ def _unfinished(workspace: Workspace, searched: Result, best: FrozenTrial | None
     lines = [f"{searched.state.study}: {done}"]
     if searched.stopped or found.done + found.failed < found.trials:
         lines.append(f"continue with: ablate resume {workspace.study_dir}")
+    elif best is None and nearest is not None:
+        broken = broken_text(nearest, search)
+        lines.append(f"no configuration keeps the constraints; nearest: trial {nearest.number} ({broken})")
     elif best is None:
         lines.append(f"no configuration could be judged; see {workspace.search_frame}")
-    nothing = best is None and not searched.stopped and bool(found.failed)
+    nothing = best is None and not searched.stopped and bool(found.failed or nearest)
     return replace(searched, exit_code=searched.exit_code or int(nothing), lines=tuple(lines))
 
 
@@ -164,6 +175,10 @@ def check_comparable(definition: Definition, judges: Sequence[Run], configuratio
     """
     search = definition.search
     measure = [dump_space(definition), search.objective, search.categories, [run.key for run in judges]]
+    if search.sampler == "grid":  # which tries all there is, and would not among others' trials
+        measure.append("grid")
+    if search.objectives or search.constraints:
+        measure.append([search.objectives, search.constraints])
     digest = digest_of(json.dumps(measure, sort_keys=True).encode())
     if configurations.attributes.get("measure", digest) != digest:
         raise ConfigError(
@@ -172,12 +187,6 @@ def check_comparable(definition: Definition, judges: Sequence[Run], configuratio
             hint="give the study another name: finished runs are reused",
         )
     configurations.describe(measure=digest)
-
-
-def best_trial(configurations: Trials) -> FrozenTrial | None:
-    """The trial with the highest objective, the oldest of equals; None if none was judged."""
-    done = [t for t in configurations.all() if t.state == TrialState.COMPLETE and t.value is not None]
-    return max(done, key=lambda trial: (trial.value, -trial.number), default=None)
 
 
 def winner_of(spec: StudySpec, root: Path) -> dict[str, Any] | None:
@@ -192,14 +201,44 @@ def winner_of(spec: StudySpec, root: Path) -> dict[str, Any] | None:
 
 
 def search_table(configurations: Trials, search: SearchConfig) -> str:
-    """search.csv: trial, state, objective, seconds, reason and the parameters."""
+    """search.csv: trial, state, objective, seconds, reason and the parameters.
+
+    With two objectives also the second one and whether the trial stands on their front; with constraints,
+    which of them it breaks, and by how many points.
+    """
+    trials = proposed(configurations)
+    best = {trial.number for trial in front(trials)}
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", "objective", "seconds", "reason", *search.space])
-    for trial in proposed(configurations):
-        seconds = "" if trial.duration is None else round(trial.duration.total_seconds(), 1)
-        value = "" if trial.value is None else trial.value
-        reason = trial.user_attrs.get("reason", "")
-        params = [trial.params.get(path, "") for path in search.space]
-        writer.writerow([trial.number, trial.state.name.lower(), value, seconds, reason, *params])
+    writer = csv.DictWriter(text, search_columns(search), lineterminator="\n", restval="")
+    writer.writeheader()
+    for trial in trials:
+        values = trial.values or []
+        line: dict[str, Any] = {
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            "objective": values[0] if values else "",
+            "seconds": "" if trial.duration is None else round(trial.duration.total_seconds(), 1),
+            "reason": trial.user_attrs.get("reason", ""),
+            **trial.params,
+        }
+        if search.objectives:
+            line |= dict(zip(search.judged_by[1:], values[1:], strict=False))
+            line["front"] = "yes" if trial.number in best else ""
+        if search.constraints:
+            line["broken"] = broken_text(trial, search)
+        writer.writerow(line)
     return text.getvalue()
+
+
+def search_columns(search: SearchConfig) -> list[str]:
+    """The columns of search.csv."""
+    second = [*search.judged_by[1:], "front"] if search.objectives else []
+    broken = ["broken"] if search.constraints else []
+    return ["trial", "state", "objective", "seconds", "reason", *second, *broken, *search.space]
+
+
+def broken_text(trial: FrozenTrial, search: SearchConfig) -> str:
+    """The constraints that a judged trial breaks, and by how many points."""
+    breaches = trial.user_attrs.get(BREACHES, ())
+    pairs = zip(search.constraints, breaches, strict=False)
+    return "; ".join(f"{constraint} by {breach:.2g}" for constraint, breach in pairs if breach > 0)

@@ -23,6 +23,8 @@ from model.config import ModelConfig, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError, StorageError
 
+_LATER = ("points", "when")
+"""Keys of dimensions that the first searches did not have."""
 BEST = "best"
 """Name of the winner's row."""
 
@@ -119,8 +121,9 @@ def dump_definition(definition: Definition) -> bytes:
 
 
 def dump_space(definition: Definition) -> Any:
-    """The space as plain data."""
-    return _DEFINITION.dump_python(definition, mode="json", by_alias=True)["search"]["space"]
+    """The space as plain data, without what a dimension does not have: later keys change no digest."""
+    space = _DEFINITION.dump_python(definition, mode="json", by_alias=True)["search"]["space"]
+    return {path: {k: v for k, v in each.items() if k not in _LATER or v} for path, each in space.items()}
 
 
 def load_definition(workspace: Workspace) -> Definition:
@@ -149,5 +152,6 @@ def describe_best(definition: Definition, best: FrozenTrial) -> str:
     values = values_of(definition.search, best.params)
     found = ", ".join(f"{path} = {label(value)}" for path, value in values.items())
     split = "the reported images (data.selection: none)" if definition.selected_on_reported else "selection"
-    score = f"{definition.search.objective} {best.value:.4f} on {split}"
+    pairs = zip(definition.search.judged_by, best.values, strict=True)
+    score = f"{', '.join(f'{metric} {value:.4f}' for metric, value in pairs)} on {split}"
     return f"best of the search: {found} ({score}; the highest of its trials, hence optimistic)"

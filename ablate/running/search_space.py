@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -23,10 +24,14 @@ from optuna.distributions import (
 )
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
 from ablate.running.journal import categorical
-from ablate.study.spec import Choices, Range, SearchConfig
+from ablate.running.judged import BREACHES
+from ablate.study.dimensions import Choices, Range, Space, here, holds, parents_first, same
+from ablate.study.grids import grid
+from ablate.study.spec import SearchConfig
 from model.errors import ConfigError
 
 PRUNE_RUNS = 6
@@ -47,7 +52,7 @@ def distribution(dimension: Range | Choices) -> BaseDistribution:
 
 def values_of(search: SearchConfig, params: Mapping[str, Any]) -> dict[str, Any]:
     """Optuna's parameters as settings: the inverse of :func:`distribution`."""
-    return {path: _value(dimension, params[path]) for path, dimension in search.space.items()}
+    return {path: _value(search.space[path], param) for path, param in params.items()}
 
 
 def _value(dimension: Range | Choices, param: Any) -> Any:
@@ -59,12 +64,9 @@ def _value(dimension: Range | Choices, param: Any) -> Any:
 
 def params_of(search: SearchConfig, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Settings as a point of the space, in Optuna's parameters; None if they lie outside."""
-    inside = {
-        path: categorical(settings[path])
-        for path, dimension in search.space.items()
-        if _contains(dimension, settings[path])
-    }
-    return inside if len(inside) == len(search.space) else None
+    there = here(search.space, settings)
+    inside = all(_contains(search.space[path], value) for path, value in there.items())
+    return {path: categorical(value) for path, value in there.items()} if inside else None
 
 
 def _contains(dimension: Range | Choices, value: Any) -> bool:
@@ -78,15 +80,63 @@ def _contains(dimension: Range | Choices, value: Any) -> bool:
     return math.isclose(steps, round(steps), abs_tol=1e-9)
 
 
+def complete(space: Space, params: Mapping[str, Any]) -> bool:
+    """Whether ``params`` (Optuna's) have every dimension of ``space`` that is there under them."""
+    known = {path: _value(space[path], param) for path, param in params.items()}
+    return all(holds(dimension.when, known) == (path in known) for path, dimension in space.items())
+
+
+def suggest(
+    study: optuna.Study, space: Space, distributions: Mapping[str, BaseDistribution]
+) -> optuna.Trial:
+    """A new trial with a value for every dimension that is there, those of others first."""
+    always = {path: distributions[path] for path, dimension in space.items() if not dimension.when}
+    trial = study.ask(always)
+    values = {path: _value(space[path], param) for path, param in trial.params.items()}
+    for path, dimension in parents_first(space):
+        if dimension.when and holds(dimension.when, values):
+            values[path] = _value(dimension, trial._suggest(path, distributions[path]))
+    return trial
+
+
+def next_of_grid(
+    search: SearchConfig, tried: Sequence[Mapping[str, Any]], first: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """The first configuration of the grid that is not among ``tried``; None if all are.
+
+    All in Optuna's parameters. ``first``: the baseline; where the grid has it, the grid begins with it.
+    """
+    every = [{path: categorical(value) for path, value in point.items()} for point in grid(search.space)]
+    every.sort(key=lambda point: first is None or not _equal(point, first))
+    return next((point for point in every if not any(_equal(point, one) for one in tried)), None)
+
+
+def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return set(one) == set(other) and all(_alike(one[path], other[path]) for path in one)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    numbers = [type(value) in (int, float) for value in (one, other)]
+    return math.isclose(one, other, rel_tol=1e-9) if all(numbers) else same(one, other)
+
+
 def make_sampler(search: SearchConfig, number: int) -> BaseSampler:
     """The sampler for trial ``number``: its draws depend on the search and that number alone."""
     seed = int(np.random.SeedSequence([search.seeds[0], number]).generate_state(1)[0])
+    bounds = _breaches if search.constraints else None
     with _experimental():
-        makers = {
-            "tpe": lambda: TPESampler(seed=seed, constant_liar=True),
+        makers: dict[str, Callable[[], BaseSampler]] = {
+            "tpe": lambda: TPESampler(seed=seed, constant_liar=True, constraints_func=bounds),
             "random": lambda: RandomSampler(seed),
+            "gp": lambda: GPSampler(seed=seed, constraints_func=bounds),
+            "grid": lambda: RandomSampler(seed),  # all of a grid's values are given
         }
         return makers[search.sampler]()
+
+
+def _breaches(trial: FrozenTrial) -> Sequence[float]:
+    """A judged trial's constraints as Optuna has them: above 0 is broken."""
+    return tuple(trial.user_attrs[BREACHES])
 
 
 def make_pruner(search: SearchConfig) -> BasePruner:
@@ -102,6 +152,7 @@ def _experimental() -> Iterator[None]:
     """Without Optuna's notes that a feature may change: its version is pinned by provenance."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", FutureWarning)  # constraints_func: what replaces it came in 5.0
         yield
 
 

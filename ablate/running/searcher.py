@@ -13,7 +13,6 @@ Invariants, beyond those of :mod:`ablate.running.ledger`:
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +22,21 @@ from optuna.trial import Trial, TrialState
 
 from ablate.running.attempt import Attempt
 from ablate.running.journal import Journal
+from ablate.running.judged import BREACHES, Tally
 from ablate.running.ledger import Ledger, Nothing
 from ablate.running.locks import KernelLock
 from ablate.running.process import load_function
 from ablate.running.reporter import Executor
-from ablate.running.scores import summarise
 from ablate.running.search_definition import load_definition
-from ablate.running.search_space import distribution, make_pruner, make_sampler, values_of
+from ablate.running.search_space import (
+    complete,
+    distribution,
+    make_pruner,
+    make_sampler,
+    next_of_grid,
+    suggest,
+    values_of,
+)
 from ablate.running.status import open_configurations, proposed
 from ablate.running.worker import IDLE_POLL, Ending, Worker
 from ablate.study.plan import Plan, Run, Sources
@@ -56,7 +63,9 @@ class Searcher:
         self.journal = journal
         self.definition = load_definition(self.workspace)
         self.search = self.definition.search
-        self.configurations = open_configurations(journal, self.definition.study)
+        self.configurations = open_configurations(
+            journal, self.definition.study, objectives=len(self.search.judged_by)
+        )
         self.ledger = Ledger(journal, self.definition.study)
         self.sources: Sources = load_function(worker.options.sources)(worker.session.cache)
         self.space = {path: distribution(dimension) for path, dimension in self.search.space.items()}
@@ -90,7 +99,7 @@ class Searcher:
             for trial in running:
                 lock = KernelLock(self.workspace.search_lock(trial.number))
                 if lock.try_acquire():
-                    if set(trial.params) == set(self.space):
+                    if complete(self.search.space, trial.params):
                         return Held(trial.number, trial._trial_id, trial.params, lock)
                     lock.release()
                     void = {"void": True, "reason": "worker died while proposing it"}
@@ -104,13 +113,24 @@ class Searcher:
         """Ask for a configuration; called in the critical section, so numbers are in order."""
         number = len(self.configurations.all())
         study = self._study(number)
-        first = self.definition.baseline_params if number == 0 else None
-        if first is not None:
-            study.enqueue_trial(first)
-        trial = study.ask(self.space)
+        given = self._given(number)
+        if given is not None:
+            study.enqueue_trial(given)
+        trial = suggest(study, self.search.space, self.space)
         lock = KernelLock(self.workspace.search_lock(trial.number))
         lock.acquire(timeout=5.0)
         return Held(trial.number, trial._trial_id, trial.params, lock)
+
+    def _given(self, number: int) -> dict[str, Any] | None:
+        """What trial ``number`` has to try, if that is known beforehand."""
+        baseline = self.definition.baseline_params
+        if self.search.sampler != "grid":
+            return baseline if number == 0 else None
+        known = self.configurations.all()
+        if any(trial.state == TrialState.WAITING for trial in known):
+            return None  # it was given before, by a worker that died before asking for it
+        tried = [trial.params for trial in proposed(self.configurations)]
+        return next_of_grid(self.search, tried, baseline)
 
     def _study(self, number: int) -> optuna.Study:
         sampler, pruner = make_sampler(self.search, number), make_pruner(self.search)
@@ -130,24 +150,26 @@ class Searcher:
             return None
         trial = Trial(study, held.trial_id)
         known = set(self.journal.storage.get_trial(held.trial_id).intermediate_values)
-        scores: list[float] = []
+        tally = Tally(self.search, None if self.definition.selected_on_reported else "selection")
+        single = len(self.search.judged_by) == 1
         for step, run in enumerate(plan.runs):
             ending = self._finish(run, executor)
             if ending in (Ending.STOPPED, Ending.DONE):
                 return ending  # the trial stays as it is, for the next one who finds it free
-            score = self._score(run)
-            if score is None:
-                self._fail(held, self._why(run))
+            missing = self._count(run, tally)
+            if missing:
+                self._fail(held, missing)
                 return ending
-            scores += score
-            if step not in known:
-                trial.report(statistics.fmean(scores), step)
-            if step + 1 < len(plan.runs) and trial.should_prune():
+            if single and step not in known and tally.objectives:
+                trial.report(tally.objectives[0], step)
+            if step + 1 < len(plan.runs) and single and trial.should_prune():
                 study.tell(held.number, state=TrialState.PRUNED)
                 return ending
             if ending is not None:
                 return ending
-        study.tell(held.number, statistics.fmean(scores))
+        if self.search.constraints:
+            self.configurations.annotate(held.trial_id, {BREACHES: tally.breaches})
+        study.tell(held.number, tally.objectives)
         return None
 
     def _finish(self, run: Run, executor: Executor) -> Ending | None:
@@ -169,22 +191,17 @@ class Searcher:
             self.worker.stop.wait(IDLE_POLL)
         return Ending.STOPPED
 
-    def _score(self, run: Run) -> list[float] | None:
-        """The objective per category on what selects; None if the run has none."""
+    def _count(self, run: Run, tally: Tally) -> str:
+        """Count what a run has measured; why it lacks something, or nothing."""
         if not self.workspace.committed(run.key):
-            return None
-        split = None if self.definition.selected_on_reported else "selection"
-        path = self.workspace.run_dir(run.key) / "metrics.csv"
-        found = summarise(path, self.search.objective, split=split)
-        wanted = self.search.categories
-        return [v for name, v in found.items() if wanted is None or name in wanted] or None
-
-    def _why(self, run: Run) -> str:
-        """Why a run has no objective."""
-        trial = self.ledger.latest().get(run.key)
-        reason = trial.user_attrs.get("reason") if trial else None
+            trial = self.ledger.latest().get(run.key)
+            reason = trial.user_attrs.get("reason") if trial else None
+            missing = reason or f"{self.search.objective} is undefined"
+        else:
+            undefined = tally.add(run, self.workspace.run_dir(run.key) / "metrics.csv")
+            missing = f"{undefined} is undefined" if undefined else ""
         what = f"seed {run.seed}" + (f", {run.category}" if run.category else "")
-        return f"{what}: {reason or f'{self.search.objective} is undefined'}"
+        return f"{what}: {missing}" if missing else ""
 
     def _fail(self, held: Held, reason: str) -> None:
         self.configurations.end(held.trial_id, TrialState.FAIL, {"reason": reason})

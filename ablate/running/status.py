@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ablate.running.attempt import run_label
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal, Trials
+from ablate.running.judged import best_trial
 from ablate.running.ledger import Ledger
 from ablate.running.locks import is_held
 from ablate.running.recorded import StoredPlan, load_plan
@@ -83,7 +84,7 @@ class Searched:
     failed: int
     running: int
     best: float | None
-    """Objective of the best one so far."""
+    """First objective of the best one so far."""
     eta: float | None
     """Seconds to go; None before the first one is done."""
 
@@ -190,9 +191,9 @@ def read_status(
     )
 
 
-def open_configurations(journal: Journal, study: str) -> Trials:
+def open_configurations(journal: Journal, study: str, *, objectives: int = 1) -> Trials:
     """The Optuna study whose trials are a search's configurations."""
-    return Trials(journal, f"{study}/search")
+    return Trials(journal, f"{study}/search", objectives=objectives)
 
 
 def proposed(configurations: Trials) -> list[FrozenTrial]:
@@ -206,6 +207,7 @@ def read_searched(configurations: Trials, workers: int) -> Searched:
     states = Counter(trial.state for trial in trials)
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     spans = [t.duration.total_seconds() for t in done if t.duration is not None]
+    best = best_trial(configurations)
     asked = int(configurations.attributes.get("trials", 0))
     finished = sum(trial.state.is_finished() for trial in trials)
     return Searched(
@@ -213,7 +215,7 @@ def read_searched(configurations: Trials, workers: int) -> Searched:
         done=states[TrialState.COMPLETE] + states[TrialState.PRUNED],
         failed=states[TrialState.FAIL],
         running=states[TrialState.RUNNING],
-        best=max((float(trial.value) for trial in done if trial.value is not None), default=None),
+        best=best.values[0] if best else None,
         eta=statistics.mean(spans) * max(asked - finished, 0) / max(workers, 1) if spans else None,
     )
 

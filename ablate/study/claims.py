@@ -193,9 +193,9 @@ def parse_claim(
     metrics = [_metric(m.strip()) for m in (found["metrics"] or primary).split(",")]
     places = [p.strip() for p in (found["places"] or ALL).split(",")]
     claims = []
-    for category, stratum in (_place(node, place, categories) for place in places):
+    for category, stratum in (read_place(node, place, categories) for place in places):
         for metric in metrics:
-            _check_metric(node, metric, stratum)
+            check_metric(node, metric, stratum)
             claims.append(Claim(left, right, category, metric, direction, stratum, bound))
     return tuple(claims)
 
@@ -222,28 +222,28 @@ def _margin(node: Located, direction: Direction, sign: str | None, text: str | N
     return -value if sign == "-" else value
 
 
-def _place(node: Located, text: str, categories: Collection[str] | None) -> tuple[str | None, str]:
-    """Category (None: all) and stratum."""
+def read_place(
+    node: Located, text: str, categories: Collection[str] | None, what: str = "the claim"
+) -> tuple[str | None, str]:
+    """Category (None: all) and stratum; ``what``: what messages call the sentence. Raises ConfigError."""
     if categories is not None and text in categories:
         return text, ALL
     parts = [part.strip() for part in text.split("&")]
     strata = [p for p in parts if p in STRATUM_NAMES or "=" in p]
     named = [p for p in parts if p not in strata and p != ALL]
     if len(named) > 1:
-        node.mark.fail(
-            f"the claim's place '{text}' names several categories", hint="separate them by commas"
-        )
+        node.mark.fail(f"{what}'s place '{text}' names several categories", hint="separate them by commas")
     category = named[0] if named else None
     if category is not None and categories is not None and category not in categories:
         node.mark.fail(
-            f"the claim names an unknown category '{category}'", hint=suggestion(category, categories)
+            f"{what} names an unknown category '{category}'", hint=suggestion(category, categories)
         )
     if not strata:
         return category, ALL
     for name in strata:
         if name not in STRATUM_NAMES:
             node.mark.fail(
-                f"the claim names an unknown stratum '{name}'", hint=suggestion(name, STRATUM_NAMES)
+                f"{what} names an unknown stratum '{name}'", hint=suggestion(name, STRATUM_NAMES)
             )
     if len(strata) == 1:
         return category, strata[0]
@@ -258,10 +258,11 @@ def _not_measured(node: Located, text: str) -> NoReturn:
     node.mark.fail(f"the stratum '{text}' is not measured", hint=f"measured together: {known}")
 
 
-def _check_metric(node: Located, metric: str, stratum: str) -> None:
+def check_metric(node: Located, metric: str, stratum: str, what: str = "the claim") -> None:
+    """Refuse a metric that is unknown, or not measured on the stratum. Raises ConfigError."""
     known = (*all_metrics(), AUPIMO, *MECHANISM_METRICS)
     if metric not in known:
-        node.mark.fail(f"the claim names an unknown metric '{metric}'", hint=suggestion(metric, known))
+        node.mark.fail(f"{what} names an unknown metric '{metric}'", hint=suggestion(metric, known))
     measured = (*STRATUM_METRICS, *MECHANISM_METRICS)
     if stratum != ALL and metric not in measured:
         node.mark.fail(

@@ -173,7 +173,9 @@ class _Reader:
         if "search" not in self.items or data is None or (compared and arms is None):
             return None
         mark = self.root.keys["search"]
-        return read_search(self.items["search"], mark, seeds, data, variants=arms, most=most)
+        return read_search(
+            self.items["search"], mark, seeds, data, variants=arms, most=most, most_runs=self.most_runs
+        )
 
     def _check_keys(self) -> None:
         known = keys(StudyFile)

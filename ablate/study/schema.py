@@ -17,8 +17,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ablate.study import settings as fields
+from ablate.study.dimensions import ConditionalChoices, Range
 from ablate.study.row_data import VARYING, RowSettings
-from ablate.study.spec import LabelledLevel, Range, StudyFile
+from ablate.study.spec import LabelledLevel, StudyFile
 from model.config import ModelConfig
 from model.priors.entries import PluginSections, prior_entries
 
@@ -43,7 +44,7 @@ _BESIDE = ("description", "default", "title", "examples")
 def study_schema() -> dict[str, Any]:
     """The schema, as plain data ready for ``json.dump``."""
     plugged = {name: entry.config for name, entry in prior_entries().items()}
-    parts = (StudyFile, ModelConfig, Range, LabelledLevel, *plugged.values())
+    parts = (StudyFile, ModelConfig, Range, ConditionalChoices, LabelledLevel, *plugged.values())
     _, generated = TypeAdapter.json_schemas(
         [(cls.__name__, "validation", TypeAdapter(cls)) for cls in parts],
         by_alias=True,
@@ -77,9 +78,9 @@ def _kinds(definitions: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     paths = fields.leaves(ModelConfig)
     choices = {path: _list_of(values[path]) for path in paths}
     levels = {path: _list_of(_labelled(values[path])) for path in paths}
-    bounds = {"$ref": "#/definitions/Range"}
+    bounds = [{"$ref": f"#/definitions/{cls.__name__}"} for cls in (Range, ConditionalChoices)]
     dimensions = {
-        path: {"anyOf": [bounds, choices[path]], "description": values[path]["description"]}
+        path: {"anyOf": [*bounds, choices[path]], "description": values[path]["description"]}
         for path in paths
     }
     of_data = _of_data(definitions)

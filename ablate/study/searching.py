@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from ablate.study.checking import Set, build, check_value, given_settings, parse_value
+from ablate.study.checking import Set, given_settings, parse_value
+from ablate.study.constraints import read_constraints
+from ablate.study.dimensions import Dimension, Space, conditional
+from ablate.study.grids import grid
 from ablate.study.located import Located, Mark
-from ablate.study.problems import Problems
-from ablate.study.settings import Leaf, leaves
-from ablate.study.spec import Choices, Range, SearchConfig, known_categories
-from ablate.study.text import shown
+from ablate.study.settings import leaves
+from ablate.study.spaces import check_grid, read_space
+from ablate.study.spec import SearchConfig, known_categories
 from model.config import ModelConfig
 from model.data.config import DataConfig
 from model.suggest import suggestion
@@ -56,6 +57,7 @@ def read_search(
     *,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     most: int | None = None,
+    most_runs: int,
 ) -> SearchConfig:
     """Read and check a search.
 
@@ -66,6 +68,7 @@ def read_search(
     data: the study's data, for the names of its categories.
     variants: the study's named ones and their settings: the arms, if the search has any.
     most: most seeds that the study may come to; an arm is searched for on others.
+    most_runs: refuse a grid of more configurations x seeds.
 
     Raises
     ------
@@ -75,17 +78,27 @@ def read_search(
     if "space" not in node.mapping("search"):
         mark.fail("missing key 'space' in search", hint="e.g. space: {tail.q: {low: 0.01, high: 0.2}}")
     given = given_settings(node, SearchConfig, "search")
-    space = _space(given.pop("space").value, node.keys["space"], "search.space")
-    arms = _arms(given.pop("arms").value, variants or {}, space) if "arms" in given else {}
+    of_space, of_arms = given.pop("space"), given.pop("arms", None)
     values: dict[str, Any] = {
         path: parse_value(known[path], item.value, "search") for path, item in given.items()
     }
+    sampler = values.get("sampler", "tpe")
+    space = read_space(of_space.value, of_space.key, "search.space", sampler)
+    arms = _arms(of_arms.value, variants or {}, space, sampler) if of_arms else {}
+    values |= _judging(given, values, data)
     if arms:
         values = {
             **values,
             **_apart(values, given, range(max(most or 0, *(seed + 1 for seed in seeds))), seeds),
         }
     searched = values.get("seeds") or seeds
+    if sampler == "grid":
+        check_grid(space, of_space.value, of_space.key, len(searched), most_runs)
+        values["trials"] = _trials(given, arms, space)
+    if sampler == "gp" and any(map(conditional, (space, *arms.values()))):
+        given["sampler"].value.mark.fail(
+            "search.sampler: a Gaussian process knows no conditions", hint="sampler: tpe, or random"
+        )
     first = max(searched) + 1
     fresh = values.get("fresh_seeds") or tuple(range(_MORE_SEEDS))
     if arms:
@@ -107,11 +120,49 @@ def read_search(
     return SearchConfig(**{**values, "space": space, "arms": arms, "seeds": searched, "fresh_seeds": fresh})
 
 
+def _judging(given: Mapping[str, Set], values: Mapping[str, Any], data: DataConfig) -> dict[str, Any]:
+    """What trials are judged by, as far as it is not one metric alone. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    if "constraints" in given:
+        found["constraints"] = read_constraints(given["constraints"].value, known_categories(data))
+    if "objectives" in given:
+        if "objective" in given:
+            given["objectives"].key.fail("search has both objective and objectives", hint="keep one")
+        if len(values["objectives"]) != 2:
+            given["objectives"].value.mark.fail(
+                f"search.objectives takes two metrics, got {len(values['objectives'])}",
+                hint="one alone is the objective",
+            )
+        first, second = values["objectives"]
+        if first == second:
+            given["objectives"].value.mark.fail(f"search.objectives: '{first}' is given twice")
+        found["objective"] = first
+    if values.get("pruner") == "wilcoxon" and any(found.values()):
+        given["pruner"].value.mark.fail(
+            "search.pruner: wilcoxon knows one objective and no constraints", hint="pruner: none"
+        )
+    return found
+
+
+def _trials(given: Mapping[str, Set], arms: Mapping[str, Space], space: Space) -> int:
+    """As many trials as the grid has configurations. Raises ConfigError if others are asked for."""
+    if any(arms.values()):
+        given["sampler"].value.mark.fail(
+            "search.sampler: arms have as many trials each, but grids over knobs of their own differ",
+            hint="sampler: tpe, or no knobs of their own",
+        )
+    if "trials" in given:
+        given["trials"].key.fail(
+            "search.trials: a grid has as many as its values have combinations", hint="leave it out"
+        )
+    return sum(1 for _ in grid(space))
+
+
 def _arms(
-    node: Located, variants: Mapping[str, Mapping[str, Any]], space: Mapping[str, Range | Choices]
-) -> dict[str, dict[str, Range | Choices]]:
+    node: Located, variants: Mapping[str, Mapping[str, Any]], space: Space, sampler: str
+) -> dict[str, dict[str, Dimension]]:
     """Every variant's own dimensions, those of the file checked."""
-    found: dict[str, dict[str, Range | Choices]] = {name: {} for name in variants}
+    found: dict[str, dict[str, Dimension]] = {name: {} for name in variants}
     for name, settings in variants.items():
         if data := sorted(set(settings) - set(leaves(ModelConfig))):
             node.mark.fail(f"search.arms: arms share their data, but '{name}' sets {', '.join(data)}")
@@ -121,7 +172,7 @@ def _arms(
                 f"search.arms: no variant is called '{name}'", hint=suggestion(name, variants)
             )
         if item.value:
-            found[name] = _space(item, node.keys[name], f"search.arms.{name}")
+            found[name] = read_space(item, node.keys[name], f"search.arms.{name}", sampler, space)
         for path in sorted(set(found[name]) & set(space)):
             node.keys[name].fail(f"search.arms: {path} is in search.space already, which every arm has")
     return found
@@ -145,49 +196,3 @@ def _apart(
             hint="give a number of seeds: they are counted from behind those",
         )
     return {"seeds": own}
-
-
-def _space(node: Located, mark: Mark, what: str) -> dict[str, Range | Choices]:
-    given = given_settings(node, ModelConfig, what)
-    if not given:
-        mark.fail(f"{what} names no setting")
-    problems = Problems()
-    space: dict[str, Range | Choices] = {}
-    for path, item in given.items():
-        with problems.noted():
-            space[path] = _dimension(leaves(ModelConfig)[path], item.value)
-    problems.raise_all()
-    return space
-
-
-def _dimension(leaf: Leaf, node: Located) -> Range | Choices:
-    """One entry of a search space, its values checked against the setting."""
-    if isinstance(node.value, list):
-        values = tuple(check_value(leaf, item) for item in node.value)
-        if len(values) < 2:
-            node.mark.fail(f"search.space: {leaf.path} has {len(values)} choice(s), nothing to search")
-        return Choices(values)
-    if not isinstance(node.value, dict):
-        node.mark.fail(
-            f"search.space: {leaf.path} needs {{low, high, log, step}} or a list of choices, "
-            f"got {shown(node.plain())}"
-        )
-    given = given_settings(node, Range, f"search.space.{leaf.path}")
-    bounds: Range = build(Range, given, node.mark, f"search.space.{leaf.path}")
-    if not leaf.is_number:
-        node.mark.fail(f"search.space: {leaf.path} is not a number", hint="give a list of choices")
-    for end in ("low", "high"):
-        check_value(leaf, given[end].value)
-    low_mark = given["low"].value.mark
-    if bounds.low >= bounds.high:
-        low_mark.fail(f"search.space: {leaf.path} has low {bounds.low:g} >= high {bounds.high:g}")
-    if bounds.log and bounds.low <= 0:
-        low_mark.fail(f"search.space: {leaf.path} is logarithmic, so low must be positive")
-    if bounds.log and bounds.step is not None:
-        given["step"].key.fail(f"search.space: {leaf.path} cannot have both log and step")
-    integer = not leaf.is_float
-    if integer and bounds.step is not None and bounds.step != int(bounds.step):
-        given["step"].value.mark.fail(
-            f"search.space: {leaf.path} takes whole numbers, so step must be whole"
-        )
-    return replace(bounds, integer=integer)

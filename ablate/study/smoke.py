@@ -22,7 +22,11 @@ def smoke(spec: StudySpec) -> StudySpec:
     }  # fmt: skip
     stripes = replace(spec.data.stripes, size=64, train=4, test_good=4, test_bad=4)
     search = spec.search and replace(
-        spec.search, trials=2, seeds=spec.search.seeds[:1], fresh_seeds=spec.search.fresh_seeds[:2]
+        spec.search,
+        trials=2,
+        seeds=spec.search.seeds[:1],
+        fresh_seeds=spec.search.fresh_seeds[:2],
+        constraints=(),  # which no tiny model keeps
     )
     return replace(
         spec,

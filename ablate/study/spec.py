@@ -27,6 +27,8 @@ from pydantic_core import CoreSchema
 
 from ablate.study.checking import fail_whole
 from ablate.study.claims import Claim, ClaimText
+from ablate.study.constraints import ConstraintText
+from ablate.study.dimensions import Choices, Range
 from ablate.study.located import Mark
 from ablate.study.row_data import of_model, reserved, with_own
 from ablate.study.rows import Row, labels_of, rows_of, scalar_level
@@ -136,54 +138,46 @@ class Factors:
 
 
 @checked_dataclass(frozen=True, config=SECTION)
-class Range:
-    """A search dimension: numbers from low to high, both included."""
-
-    low: float
-    """Smallest value, included."""
-    high: float
-    """Largest value, included."""
-    log: bool = False
-    """Sample on a logarithmic scale."""
-    step: Annotated[float, Field(gt=0)] | None = None
-    """Distance between neighbouring values."""
-    integer: SkipJsonSchema[bool] = False
-    """Whole numbers only; follows from the setting."""
-
-
-@dataclass(frozen=True)
-class Choices:
-    """A search dimension: one of these values, plain data; a list in the file."""
-
-    values: tuple[Any, ...]
-
-
-@checked_dataclass(frozen=True, config=SECTION)
 class SearchConfig:
     """Search for a configuration that beats the baseline on the selection split."""
 
     space: Annotated[Mapping[str, Range | Choices], of_settings("dimensions")]
-    """Dotted path -> dimension: a range {low, high, log, step}, or a list of choices."""
+    """Dotted path -> dimension: a range {low, high, log, step}, or a list of choices; each with ``when``
+    if it is there under a condition only."""
     arms: Mapping[
         Annotated[str, Field(pattern=VARIANT_NAME)],
         Annotated[Mapping[str, Range | Choices], of_settings("dimensions")],
     ] = field(default_factory=dict)
     """Variant -> dimensions that only it has. With arms every variant is searched for by itself, with as
     many trials each, and the winners are compared on seeds that no search has used."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    """Tree-structured Parzen estimator, or uniform at random."""
+    sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
+    """Tree-structured Parzen estimator, uniform at random, Gaussian process, or every combination of the
+    space's values."""
     pruner: Literal["none", "wilcoxon"] = "none"
     """Stop a trial early when a paired test over its runs says it cannot win, or never."""
     trials: Positive = 50
-    """Configurations to try."""
+    """Configurations to try; of a grid, as many as it has."""
     objective: MetricName = "image_auroc"
     """Metric to maximise: mean over categories and seeds."""
+    objectives: Annotated[
+        tuple[MetricName, ...],
+        Field(json_schema_extra={"uniqueItems": True, "minItems": 2, "maxItems": 2}),
+    ] = ()
+    """Two metrics to maximise, instead of one; of those that no other beats in both, the best by the first
+    wins."""
+    constraints: tuple[Annotated[str, ConstraintText()], ...] = ()
+    """What the winner has to keep: metric on category >= points."""
     seeds: Seeds = ()
     """Seeds that every trial is judged on; the study's if not given."""
     fresh_seeds: Seeds = ()
     """Seeds for winner against baseline: none of them is searched on; five more if not given."""
     categories: tuple[str, ...] | None = None
     """Categories that the objective averages over; all if not given."""
+
+    @property
+    def judged_by(self) -> tuple[str, ...]:
+        """The metrics to maximise, the one that decides first."""
+        return self.objectives or (self.objective,)
 
 
 Venue = Literal[

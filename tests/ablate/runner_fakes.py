@@ -80,6 +80,19 @@ def quick(run: Run, folder: Path, reporter: Reporter) -> None:
     write_metrics(run, folder, value_of(run))
 
 
+def with_aupro(run: Run, folder: Path, reporter: Reporter) -> None:
+    """Done at once, unnoted: image_auroc is best at q = 0.3, aupro at the highest q; what is reported is
+    worse than what selects."""
+    q = run.config.tail.q
+    assert isinstance(q, float)
+    found = {"image_auroc": 0.9 - (q - 0.3) ** 2, "aupro": 0.5 + q / 10}
+    lines = ["category,split,stratum,metric,value,reason"]
+    for category in run.categories:
+        for metric, value in found.items():
+            lines += [f"{category},selection,all,{metric},{value},", f"{category},report,all,{metric},0.1,"]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
 def gated(run: Run, folder: Path, reporter: Reporter) -> None:
     """Not done before the test opens the gate."""
     while not Path(f"{os.environ['FAKE_LOG']}.gate").exists():

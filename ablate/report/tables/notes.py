@@ -47,7 +47,16 @@ def search_note(results: Results) -> str:
 def _searched_text(one: Searched) -> str:
     text = f"{one.winner or 'The winner'} is the best of {plural(one.tried, 'configuration')}"
     text += f" ({one.failed} failed)" if one.failed else ""
-    text += f", judged on {plural(one.seeds, 'seed')} by {metric_label(one.objective)}."
+    judged = " and ".join(map(metric_label, one.objectives or (one.objective,)))
+    text += f", judged on {plural(one.seeds, 'seed')} by {judged}"
+    if one.objectives:
+        text += (
+            f"; of the {one.front} that no other beats in both, the best by {metric_label(one.objective)}"
+        )
+    text += "."
+    if one.constraints:
+        kept = ", ".join(map(constraint_text, one.constraints))
+        text += f" {one.broken} broke what the winner has to keep ({kept}), on the images that select."
     if math.isfinite(one.optimism):
         text += (
             f" Its lead over where it started, as selected: {fixed(one.promised, signed=True)} points; on "
@@ -55,6 +64,12 @@ def _searched_text(one: Searched) -> str:
             f"{fixed(one.optimism)}."
         )
     return text
+
+
+def constraint_text(constraint: str) -> str:
+    """A search's constraint as readers see it."""
+    metric, _, rest = constraint.partition(" ")
+    return f"{metric_label(metric)} {rest}".replace(">=", "≥").replace("<=", "≤")
 
 
 def seal_note(results: Results) -> str:

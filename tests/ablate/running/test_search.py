@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -17,28 +18,32 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
 from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal
+from ablate.running.judged import best_trial, front, keeps
 from ablate.running.ledger import Nothing
 from ablate.running.locks import KernelLock
 from ablate.running.progress import PlainView
 from ablate.running.recorded import load_plan
-from ablate.running.search import run_search
+from ablate.running.search import run_search, search_table
 from ablate.running.search_definition import Definition, dump_definition, load_definition
 from ablate.running.search_space import PRUNE_RUNS, distribution, values_of
 from ablate.running.searcher import Held, Searcher
 from ablate.running.session import RunOptions, Session, WorkerId
 from ablate.running.status import read_searched, status
 from ablate.running.worker import Worker
+from ablate.study.dimensions import Choices, Range
 from ablate.study.reading import parse_spec
-from ablate.study.spec import Choices, Range, StudySpec
+from ablate.study.spec import StudySpec
 from model.errors import ConfigError, StorageError
 from tests.ablate import runner_fakes as fakes
 
@@ -57,15 +62,21 @@ search:
 
 
 def make_spec(
-    trials: int = 3,
+    trials: int | None = 3,
     seeds: int = 2,
     *,
     selection: str = "half",
     pruner: str = "none",
     iterations: int = 1,
     space: str = "",
+    sampler: str = "tpe",
+    rest: str = "",
+    categories: str = "",
 ) -> StudySpec:
-    text = SPEC.replace("TRIALS", str(trials)).replace("SEEDS", str(seeds))
+    text = SPEC.replace("  trials: TRIALS\n", f"  trials: {trials}\n" if trials else "")
+    if categories:
+        text = text.replace("stripes,", f"stripes, categories: [{categories}],")
+    text = text.replace("SEEDS", str(seeds)) + f"  sampler: {sampler}\n{rest}"
     text = text.replace("SELECTION", selection).replace("PRUNER", pruner)
     text = text.replace("ITERATIONS", str(iterations))
     if space:
@@ -290,6 +301,212 @@ def test_the_baseline_is_tried_first_where_the_space_holds_it(
     space: str, expected: dict[str, Any] | None
 ) -> None:
     assert Definition.of(make_spec(space=space)).baseline_params == expected
+
+
+@pytest.mark.parametrize(("name", "sampler"), [("tpe", TPESampler), ("random", RandomSampler)])
+def test_a_space_without_conditions_is_proposed_as_optuna_does(
+    tmp_path: Path, name: str, sampler: type[BaseSampler]
+) -> None:
+    space = "    tail.q: {low: 0.2, high: 0.95}\n    tail.direction: [vertical, both]"
+    part = searcher(tmp_path, make_spec(trials=3, space=space, sampler=name))
+    study = optuna.create_study(direction="maximize")
+    for number in range(3):
+        held = part.hold()
+        assert isinstance(held, Held)
+        seed = int(np.random.SeedSequence([0, number]).generate_state(1)[0])
+        study.sampler = sampler(seed=seed)
+        assert study.ask(part.space).params == held.params
+
+
+def test_a_grid_is_tried_in_order_from_the_baseline_on(tmp_path: Path) -> None:
+    space = "    tail.q: {low: 0.05, high: 0.15, step: 0.05}\n    tail.direction: [both, horizontal]"
+    part = searcher(tmp_path, make_spec(trials=None, space=space, sampler="grid"))
+    part._study(0).ask()  # and then the worker died: its number is not taken from the grid
+    held = [part.hold() for _ in range(6)]
+    assert part.hold() is Nothing.BUSY
+    params = [tuple(h.params.values()) for h in held if isinstance(h, Held)]
+    assert params == [
+        (0.1, "horizontal"),
+        *[(0.05, "both"), (0.05, "horizontal"), (0.1, "both"), (0.15, "both"), (0.15, "horizontal")],
+    ]
+
+
+def test_what_a_dead_worker_had_given_of_a_grid_is_tried_once(tmp_path: Path) -> None:
+    space = "    tail.q: {low: 0.05, high: 0.15, step: 0.05}"
+    part = searcher(tmp_path, make_spec(trials=None, space=space, sampler="grid"))
+    part._study(0).enqueue_trial({"tail.q": 0.1})  # and then the worker died
+    held = [part.hold() for _ in range(3)]
+    assert [h.params["tail.q"] for h in held if isinstance(h, Held)] == [0.1, 0.05, 0.15]
+    assert part.hold() is Nothing.BUSY
+
+
+def test_a_grid_is_no_continuation_of_another_search(tmp_path: Path) -> None:
+    space = "    tail.q: {low: 0.05, high: 0.15, step: 0.05}"
+    run(tmp_path, make_spec(trials=1, space=space))
+    with pytest.raises(ConfigError, match="another name"):
+        run(tmp_path, make_spec(trials=None, space=space, sampler="grid"))
+
+
+def test_a_gaussian_process_proposes_by_seed_and_number_near_what_is_good(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        part = searcher(tmp_path / name, make_spec(trials=13, seeds=1, sampler="gp"))
+        for _ in range(13):
+            held = part.hold()
+            assert isinstance(held, Held)
+            with held.lock:
+                value = 0.9 - (held.params["tail.q"] - 0.3) ** 2
+                part._study(held.number).tell(held.number, value)
+        found.append([trial.params["tail.q"] for trial in part.configurations.all()])
+    assert found[0] == found[1]
+    assert found[0][0] == 0.1
+    assert min(abs(q - 0.3) for q in found[0][10:]) < 0.03
+
+
+GRID = """\
+    tail.direction: [vertical, both]
+    tail.q: {low: 0.2, high: 0.4, points: 3, when: {tail.direction: both}}"""
+CONDITIONAL = """\
+    tail.q: {low: 0.05, high: 0.95, when: {tail.direction: both}}
+    tail.direction: [vertical, both]"""
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_dimension_is_proposed_only_where_its_condition_holds(tmp_path: Path, sampler: str) -> None:
+    part = searcher(tmp_path, make_spec(trials=12, space=CONDITIONAL, sampler=sampler))
+    held = [part.hold() for _ in range(12)]
+    params = [h.params for h in held if isinstance(h, Held)]
+    assert {("tail.q" in p) == (p["tail.direction"] == "both") for p in params} == {True}
+    assert {p["tail.direction"] for p in params} == {"vertical", "both"}
+    assert part.definition.baseline_params is None  # its direction is another
+
+
+def test_a_trial_that_lacks_what_its_condition_asks_for_is_not_held_again(tmp_path: Path) -> None:
+    part = searcher(tmp_path, make_spec(trials=1, space=CONDITIONAL))
+    study = part._study(0)
+    study.enqueue_trial({"tail.direction": "both"})
+    study.ask({"tail.direction": part.space["tail.direction"]})  # and then the worker died
+    held = part.hold()
+    assert isinstance(held, Held) and held.number == 1
+    held.lock.release()
+    again = part.hold()
+    assert isinstance(again, Held) and (again.number, again.params) == (1, held.params)
+
+
+@pytest.mark.usefixtures("log")
+def test_a_conditional_search_ends_in_a_table(tmp_path: Path) -> None:
+    result = run(tmp_path, make_spec(trials=None, space=GRID, sampler="grid"), workers=2)
+    assert result.exit_code == 0
+    assert "tail.direction = both, tail.q = 0.3 (" in result.lines[0]
+    table = pd.read_csv(tmp_path / "s" / "search.csv")
+    assert list(table["tail.q"].isna()) == [True, False, False, False]
+
+
+# --- constraints and two objectives ---------------------------------------------------------------
+
+
+def judge_all(part: Searcher, executor: Any) -> list[FrozenTrial]:
+    while isinstance(held := part.hold(), Held):
+        with held.lock:
+            part.judge(held, executor)
+    return part.configurations.all()
+
+
+DOMAINS = "domain_a, domain_b"
+Q = "    tail.q: {low: 0.1, high: 0.5, step: 0.1}"
+
+
+def test_a_trial_that_breaks_a_constraint_cannot_win(tmp_path: Path) -> None:
+    bounds = "  constraints: [aupro on domain_b >= 53.5, I-AUROC <= 89.5]"
+    part = searcher(
+        tmp_path, make_spec(trials=None, space=Q, sampler="grid", seeds=1, rest=bounds, categories=DOMAINS)
+    )
+    done = judge_all(part, fakes.with_aupro)
+    assert [t.params["tail.q"] for t in done] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    # q = 0.3 is best but has aupro 53; q = 0.4 has 54 and image_auroc 89; 0.5 has 55 and 86.
+    best = best_trial(part.configurations)
+    assert best is not None and best.params["tail.q"] == 0.4
+    assert done[2].user_attrs["breaches"] == pytest.approx([0.5, 0.5])
+    assert [keeps(trial) for trial in done] == [False, False, False, True, True]
+    assert part.search.constraints == ("aupro on domain_b >= 53.5", "image_auroc <= 89.5")
+    state = read_searched(part.configurations, 1)
+    assert state.best == pytest.approx(0.89) and state.done == 5
+    table = pd.read_csv(io.StringIO(search_table(part.configurations, part.search)))
+    assert table["broken"][2] == "aupro on domain_b >= 53.5 by 0.5; image_auroc <= 89.5 by 0.5"
+    assert table["broken"].isna().tolist() == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_samplers_know_constraints(tmp_path: Path, sampler: str) -> None:
+    """Only q >= 0.6 is allowed, though 0.3 is best: the samplers learn to stay near 0.6."""
+    bounds = "  constraints: [aupro >= 56]"
+    part = searcher(tmp_path, make_spec(trials=25, sampler=sampler, seeds=1, rest=bounds))
+    done = judge_all(part, fakes.with_aupro)
+    assert {trial.state.name for trial in done} == {"COMPLETE"}
+    away = [abs(trial.params["tail.q"] - 0.6) for trial in done]
+    assert float(np.mean(away[15:])) < 0.6 * float(np.mean(away[:10]))
+    best = best_trial(part.configurations)
+    assert best is not None and 0.6 <= best.params["tail.q"] < 0.7
+
+
+def test_a_metric_that_is_missing_for_a_constraint_fails_the_trial(tmp_path: Path) -> None:
+    part = searcher(tmp_path, make_spec(trials=1, seeds=1, rest="  constraints: [pixel_ap >= 5]"))
+    (failed,) = judge_all(part, fakes.with_aupro)
+    assert failed.user_attrs["reason"] == "seed 0: pixel_ap is undefined"
+
+
+@pytest.mark.usefixtures("log")
+def test_a_search_whose_constraints_nothing_keeps_names_the_nearest(tmp_path: Path) -> None:
+    def grid(rest: str) -> StudySpec:
+        return make_spec(trials=None, space=Q, sampler="grid", seeds=1, rest=rest, categories=DOMAINS)
+
+    result = run(tmp_path, grid("  constraints: [image_auroc on domain_a >= 95]"))
+    assert result.exit_code == 1
+    assert result.lines[-1] == (
+        "no configuration keeps the constraints; nearest: trial 2 (image_auroc on domain_a >= 95 by 5)"
+    )
+    with pytest.raises(ConfigError, match="another name"):
+        run(tmp_path, grid(""))
+    with pytest.raises(ConfigError, match=r"unknown category 'domain_c'"):
+        run(tmp_path / "other", grid("  categories: [domain_c]"))
+
+
+def test_of_two_objectives_the_first_decides_on_the_front(tmp_path: Path, log: Path) -> None:
+    both = "  objectives: [image_auroc, aupro]"
+    spec = make_spec(trials=None, space=Q, sampler="grid", seeds=1, rest=both)
+    part = searcher(tmp_path, spec)
+    done = judge_all(part, fakes.with_aupro)
+    assert [t.values for t in done[:2]] == [pytest.approx([0.86, 0.51]), pytest.approx([0.89, 0.52])]
+    assert [t.params["tail.q"] for t in front(done)] == [0.3, 0.4, 0.5]
+    table = pd.read_csv(io.StringIO(search_table(part.configurations, part.search)))
+    assert list(table.columns[:7]) == [
+        "trial", "state", "objective", "seconds", "reason", "aupro", "front",
+    ]  # fmt: skip
+    assert table["front"].tolist()[2:] == ["yes"] * 3 and table["front"][:2].isna().all()
+    result = run(tmp_path, spec)
+    assert result.exit_code == 0 and not fakes.notes(log, "searched")
+    assert result.lines[0].startswith(
+        "best of the search: tail.q = 0.3 (image_auroc 0.9000, aupro 0.5300 on"
+    )
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_samplers_know_two_objectives(tmp_path: Path, sampler: str) -> None:
+    rest = "  objectives: [image_auroc, aupro]\n  constraints: [aupro >= 51]"
+    proposed_by = []
+    for name in ("one", "two"):
+        part = searcher(tmp_path / name, make_spec(trials=12, sampler=sampler, seeds=1, rest=rest))
+        proposed_by.append([trial.params for trial in judge_all(part, fakes.with_aupro)])
+    assert proposed_by[0] == proposed_by[1]
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    def trial(*values: float, breach: float = -1.0) -> FrozenTrial:
+        attributes = {"breaches": [breach]}
+        return optuna.trial.create_trial(values=list(values), user_attrs=attributes)
+
+    made = [trial(1, 5), trial(2, 4), trial(2, 3), trial(3, 1), trial(3, 1), trial(9, 9, breach=0.1)]
+    assert front(made) == [made[0], made[1], made[3], made[4]]
 
 
 # --- pruning ------------------------------------------------------------------------------------

@@ -14,12 +14,13 @@ import pytest
 
 from ablate.study import settings as fields
 from ablate.study.claims import Claim
+from ablate.study.dimensions import Choices, Range
 from ablate.study.located import parse_yaml
 from ablate.study.reading import load_recorded, load_spec, parse_spec
 from ablate.study.resolved import means, plot, resolve, schedules
 from ablate.study.schema import study_schema
 from ablate.study.smoke import smoke
-from ablate.study.spec import Choices, Invocation, Range, StudySpec
+from ablate.study.spec import Invocation, StudySpec
 from model.config import ModelConfig, Schedule, build_config, dump_config
 from model.data.config import DataConfig
 from model.errors import ConfigError
@@ -175,6 +176,21 @@ def test_a_search_is_read() -> None:
     assert search.fresh_seeds == (2, 3, 4, 5, 6)
     assert parse(SEARCH + "  fresh_seeds: 2\n").search.fresh_seeds == (2, 3)  # type: ignore[union-attr]
     assert [row.variant for row in parse(SEARCH).rows()] == ["base"]
+
+
+def test_a_grid_has_as_many_trials_as_configurations() -> None:
+    search = parse(edited("trials: 7", "sampler: grid", edited("log: true", "points: 3", SEARCH))).search
+    assert search is not None
+    assert search.space["tail.q"] == Range(0.01, 0.2, points=3)
+    assert (search.sampler, search.trials) == ("grid", 3 * 3 * 2)
+
+
+def test_a_dimension_may_have_a_condition() -> None:
+    form = "{choices: [gradient, masked], when: {train: {iterations: 200}}}"
+    text = edited("{low: 100, high: 300, step: 100}", "[100, 200, 300]", SEARCH)
+    search = parse(edited("tail: {form: [gradient, masked]}", f"tail.form: {form}", text)).search
+    assert search is not None
+    assert search.space["tail.form"] == Choices(("gradient", "masked"), {"train.iterations": [200]})
 
 
 # ------------------------------------------------------------------------------ what is refused
@@ -347,6 +363,18 @@ def test_a_mistake_names_its_place(old: str, new: str, message: str) -> None:
          "(did you mean 'domain_c'?)"),
         ("search:", "claims: [base > base]\nsearch:", "s.yaml:3:1: a search has no claims: its one "
          "question is whether the winner beats the base"),
+        ("trials: 7", "sampler: grid", "s.yaml:5:5: search.space: tail.q has no values that a grid could "
+         "take (add a step or a number of points, e.g. points: 5, or give a list of choices)"),
+        ("log: true", "points: 5", "s.yaml:5:36: search.space: tail.q has a number of points, but the "
+         "sampler is tpe (write sampler: grid, or a step instead)"),
+        ("trials: 7", "sampler: gri", "s.yaml:8:12: search.sampler: 'gri' is not one of tpe, random, gp, "
+         "grid (did you mean 'grid'?)"),
+        ("log: true", "when: {tail.form: none}", "s.yaml:5:54: search.space: tail.q depends on tail.form = "
+         "'none', which is not among its choices"),
+        ("log: true", "when: {tail.alpha: 1}", "s.yaml:5:43: search.space: tail.q depends on tail.alpha, "
+         "which is not searched (a condition names another setting of the space)"),
+        ("log: true", "when: {train.iterations: 100}", "s.yaml:5:43: search.space: tail.q depends on "
+         "train.iterations, which is a range (give train.iterations as a list of choices)"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_search_names_its_place(old: str, new: str, message: str) -> None:
