@@ -41,9 +41,13 @@ def worker(
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
-    """Work on a study that `ablate run --storage` has planned, from any machine, until nothing is left."""
+    """Work on a study that `ablate run --storage` has planned, from any machine, until nothing is left.
+
+    Without a storage it joins a study in a folder that hosts may share, as `ablate doctor --probe` shows.
+    """
     from ablate.cli.printing import make_console, print_at_once
     from ablate.running.cluster import remembered
+    from ablate.running.folder import Workspace
     from ablate.running.progress import JsonView, make_view
     from ablate.running.remote import join
     from ablate.running.server import find_address
@@ -60,11 +64,18 @@ def worker(
     )
     place = study_place(study, results)
     address = find_address(storage or remembered(place), arguments=sys.argv)
-    if address is None:
+    here = Workspace(place)
+    if address is None and not here.plan.exists():
         raise ConfigError("which server?", hint="--storage postgresql://user@host/database")
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = join(place.name, place.parent, options, address, events or make_view(console))
+    view = events or make_view(console)
+    if address is None:
+        from ablate.running.joining import join_here
+
+        result = join_here(here, options, view)
+    else:
+        result = join(place.name, place.parent, options, address, view)
     for line in result.lines:
         if events:
             events.say(line)
