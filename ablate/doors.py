@@ -110,16 +110,15 @@ def start(
 
     ``futility``: of a study with ``seeds: {start, max}``, give up claims that even luck would not decide.
     ``remote``: the server that holds the queue; ``slurm``: what starts the workers. Raises ConfigError
-    for a search, which has one machine, and for SLURM without a server.
+    for a search, which has one machine, and for SLURM without a server where hosts cannot share a journal.
     """
     _check_folder_name(spec.study, results)
     if slurm is not None and remote is None:
-        raise ConfigError(
-            "--slurm needs a server for the queue: file locks are not safe across a cluster's nodes",
-            hint="add --storage postgresql://user@host/database; docs/cluster.md says how to start one",
-        )
-    if spec.search and remote is not None:
-        raise ConfigError("a search runs on one machine", hint="leave --storage out")
+        from ablate.running.file_systems import check_shared_journal
+
+        check_shared_journal(results, "--slurm")
+    if spec.search and (remote is not None or slurm is not None):
+        raise ConfigError("a search runs on one machine", hint="leave --storage and --slurm out")
     if spec.search and not spec.search.arms:
         from ablate.running.search import run_search
 
@@ -166,13 +165,15 @@ def _compute(
     """What is missing of a plan, on the engine that was asked for."""
     from ablate.running import supervisor
 
-    if remote is None:
-        return supervisor.run_study(plan, results, options, view=view)
     if slurm is not None:
-        from ablate.running.slurm import run_on_slurm
+        from ablate.running.slurm import run_on_slurm, run_on_slurm_here
 
         shown = view or supervisor.PlainView(supervisor.print_error)
+        if remote is None:
+            return run_on_slurm_here(plan, results, options, slurm, shown)
         return run_on_slurm(plan, results, remote, slurm, shown, retry=options.retry_failed)
+    if remote is None:
+        return supervisor.run_study(plan, results, options, view=view)
     from ablate.running.remote import run_planned
 
     return run_planned(plan, results, options, remote, view=view)

@@ -41,18 +41,25 @@ def worker(
     results: Results = RESULTS,
     cache: Cache = None,
 ) -> None:
-    """Work on a study that `ablate run --storage` has planned, from any machine, until nothing is left."""
+    """Work on a study that `ablate run --storage` has planned, from any machine, until nothing is left.
+
+    Without a storage it joins a study in a folder that hosts may share, as `ablate doctor --probe` shows.
+    """
     from ablate.cli.printing import make_console, print_at_once
     from ablate.running.cluster import remembered
+    from ablate.running.folder import Workspace
+    from ablate.running.joining import join_here
     from ablate.running.progress import JsonView, make_view
+    from ablate.running.recorded import load_plan
     from ablate.running.remote import join, work_on
     from ablate.running.server import find_address
 
     place = study_place(study, results)
     address = find_address(storage or remembered(place), arguments=sys.argv)
-    if address is None:
+    here = Workspace(place)
+    if address is None and not here.plan.exists():
         raise ConfigError("which server?", hint="--storage postgresql://user@host/database")
-    joined = join(place.name, place.parent, address)
+    joined = None if address is None else join(place.name, place.parent, address)
     options = run_options(
         workers=workers,
         max_runs=max_runs,
@@ -62,11 +69,12 @@ def worker(
         fail_fast=False,
         device=device,
         cache=cache,
-        threads=joined.plan.threads,
+        threads=(joined.plan if joined else load_plan(here)).threads,
     )
     console = make_console()
     events = JsonView(print_at_once) if as_json else None
-    result = work_on(joined, options, events or make_view(console))
+    view = events or make_view(console)
+    result = join_here(here, options, view) if joined is None else work_on(joined, options, view)
     for line in result.lines:
         if events:
             events.say(line)

@@ -1,6 +1,7 @@
 """Where everything of a study lies on disk: paths, nothing else.
 
     results/                      root: studies here reuse each other's runs
+      .probe.json                 whether locks here hold between hosts, as `ablate doctor --probe` found
       .locks/<key>.lock           held by the process that computes that run, whatever its study
       <study>/
         spec.yaml                 what is to be run, as written

@@ -8,9 +8,9 @@ Invariants
 - A lock counts only while the locked inode is still the one found under its path; a file removed or
   replaced behind the owner's back makes :meth:`KernelLock.valid` false (and fences the owner).
 
-This needs a file system with ``flock`` among the processes that share it: one machine. Several
-machines need another class of the same shape (e.g. PostgreSQL's session advisory locks, which die
-with their connection as these die with their process); nothing else in ``ablate`` would change.
+This needs a file system with ``flock`` among the processes that share it: one machine, or several where
+a probe between two hosts has shown that locks hold (:mod:`ablate.running.file_systems`). All others share
+a server (:mod:`ablate.running.postgres`).
 
 ``filelock`` is not used here because it falls back to a plain marker file where ``flock`` is
 missing, which a killed owner leaves behind for ever, and it has no test for "is it free?" that does

@@ -34,6 +34,7 @@ from ablate.running.journal import quiet_optuna
 from ablate.running.mirror import mirror
 from ablate.running.progress import PlainView, View
 from ablate.running.recorded import StoredPlan, write_plan, write_spec
+from ablate.running.scheduler import job_name
 from ablate.running.server import STORAGE, Address, Remote, find_address, open_server
 from ablate.running.session import PREPARING, RunOptions, announced, new_session
 from ablate.running.status import LiveWorker, RunStatus, StudyStatus, live_worker, since, time_left
@@ -45,7 +46,6 @@ from model.errors import ConfigError
 
 LOOK_EVERY = 1.0
 """Seconds between a supervisor's looks at the server."""
-_JOBS = ("SLURM_ARRAY_JOB_ID", "SLURM_JOB_ID")
 
 
 def run_planned(
@@ -196,13 +196,6 @@ def _on_the_list(joined: Joined, worker: Worker) -> Iterator[None]:
         over.set()
         thread.join(timeout=2.0)
         depart(joined.server, joined.plan.study, name)
-
-
-def job_name() -> str:
-    """What the scheduler calls this process's job: ``12_3`` for task 3 of array 12; empty without one."""
-    job = next((os.environ[name] for name in _JOBS if name in os.environ), "")
-    task = os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{job}_{task}" if job and task else job
 
 
 # --- status ---------------------------------------------------------------------------------------

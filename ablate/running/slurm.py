@@ -1,8 +1,9 @@
-"""Workers as a SLURM job array, by submitit. SLURM only starts them; what is theirs stands on the server.
+"""Workers as a SLURM job array, by submitit. SLURM only starts them; what is theirs stands in the queue.
 
-A task is ``ablate worker``. Before its time limit, or when it is preempted, SLURM signals it: the worker
-checkpoints, puts its run back, and the task goes into SLURM's queue again. A task that is cancelled or
-whose node is lost leaves a lease behind, which expires.
+The queue is a server's, or a study's journal where locks hold between hosts. A task is ``ablate worker``.
+Before its time limit, or when it is preempted, SLURM signals it: the worker checkpoints, puts its run back,
+and the task goes into SLURM's queue again. A task that is cancelled or whose node is lost leaves a lease
+behind, which expires, or a lock, which the file system takes back.
 """
 
 from __future__ import annotations
@@ -14,19 +15,27 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ablate.running.cluster import Joined, fetch_results
+from ablate.running.cluster import fetch_results
 from ablate.running.conclusion import Result, conclude
+from ablate.running.folder import Workspace
 from ablate.running.frame import FrameWriter
+from ablate.running.journal import quiet_optuna, sound_journal
 from ablate.running.mirror import mirror
 from ablate.running.progress import View, settled
+from ablate.running.recorded import StoredPlan
 from ablate.running.remote import read_shared, start_planned
+from ablate.running.seal import seal
 from ablate.running.server import STORAGE, Remote
+from ablate.running.session import RunOptions, announced, live_sessions, new_session
+from ablate.running.status import StudyStatus
+from ablate.running.supervisor import planned_work
 from ablate.study.plan import Plan
 from ablate.study.slurm import SlurmConfig
 from model.errors import ConfigError, StorageError
@@ -83,15 +92,15 @@ def _ignore_warning() -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
-def worker_command(joined: Joined) -> tuple[str, ...]:
+def worker_command(workspace: Workspace) -> tuple[str, ...]:
     """What a task runs, in the submitting process's Python."""
-    root = str(joined.workspace.root.resolve())
+    root = str(workspace.root.resolve())
     return (
         sys.executable,
         "-m",
         "ablate",
         "worker",
-        joined.plan.study,
+        workspace.study_dir.name,
         "--results",
         root,
         "--workers",
@@ -99,7 +108,7 @@ def worker_command(joined: Joined) -> tuple[str, ...]:
     )
 
 
-def submit(joined: Joined, options: SlurmConfig, command: tuple[str, ...]) -> list[Any]:
+def submit(workspace: Workspace, options: SlurmConfig, command: tuple[str, ...]) -> list[Any]:
     """Start an array of tasks that run ``command``; returns submitit's jobs.
 
     The server's address travels in the environment. Raises ConfigError without submitit or SLURM,
@@ -113,9 +122,9 @@ def submit(joined: Joined, options: SlurmConfig, command: tuple[str, ...]) -> li
         ) from None
     if shutil.which("sbatch") is None:
         raise ConfigError("there is no sbatch here", hint="submit from a login node of the cluster")
-    executor = submitit.SlurmExecutor(folder=joined.workspace.logs / "slurm", max_num_timeout=MOST_REQUEUES)
+    executor = submitit.SlurmExecutor(folder=workspace.logs / "slurm", max_num_timeout=MOST_REQUEUES)
     executor.update_parameters(
-        job_name=f"ablate-{joined.plan.study}"[:60],
+        job_name=f"ablate-{workspace.study_dir.name}"[:60],
         array_parallelism=options.array,
         signal_delay_s=WARNING,
         additional_parameters=options.sbatch,
@@ -128,7 +137,7 @@ def submit(joined: Joined, options: SlurmConfig, command: tuple[str, ...]) -> li
 
 
 def run_on_slurm(
-    plan: Plan, root: Path, remote: Remote, options: SlurmConfig, view: View, *, retry: bool = False
+    plan: Plan, root: Path, remote: Remote, asked: SlurmConfig, view: View, *, retry: bool = False
 ) -> Result:
     """Plan a study on a server, have a SLURM array work on it, and wait for them.
 
@@ -136,24 +145,70 @@ def run_on_slurm(
     """
     os.environ[STORAGE] = remote.address.url
     joined = start_planned(plan, root, remote, retry=retry)
-    began, stopped = time.monotonic(), None
-    jobs = submit(joined, options, worker_command(joined))
-    view.say(f"SLURM job {jobs[0].job_id.partition('_')[0]}: {len(jobs)} workers asked for")
-    try:
-        while True:
-            state = read_shared(joined)
-            view.update(state)
-            done, total = settled(state)
-            if done == total or all(job.state in _ENDED for job in jobs):
-                break
-            time.sleep(LOOK_EVERY)
-    except KeyboardInterrupt:
-        stopped = int(signal.SIGINT)
-        view.say(
-            f"no longer waiting; the workers go on (scancel {jobs[0].job_id.partition('_')[0]} ends them)"
-        )
+    command = worker_command(joined.workspace)
+    stopped, took = _wait(joined.workspace, asked, command, lambda: read_shared(joined), view)
     view.close()
     fetch_results(joined)
     FrameWriter(joined.workspace, joined.plan).write()
     mirror(joined)
-    return conclude(joined.workspace, read_shared(joined), stopped, time.monotonic() - began)
+    return conclude(joined.workspace, read_shared(joined), stopped, took)
+
+
+def run_on_slurm_here(
+    plan: Plan,
+    root: Path,
+    options: RunOptions,
+    asked: SlurmConfig,
+    view: View,
+    *,
+    command: tuple[str, ...] | None = None,
+) -> Result:
+    """The same with the study's own journal, in a folder where locks hold between hosts.
+
+    ``command``: what a task runs; ``ablate worker`` if not given.
+    """
+    quiet_optuna()
+    stored, workspace = StoredPlan.of(plan), Workspace(root / plan.spec.study)
+    workspace.create()
+    session = new_session(stored.digest, replace(options, workers=0))
+    with announced(workspace, session, plan.spec, stored), contextlib.closing(view):
+        seal(workspace, plan)
+        journal, notes = sound_journal(workspace, alone=len(live_sessions(workspace)) == 1)
+        work = planned_work(journal, stored, options, notes)
+        for line in work.notes:
+            view.say(line)
+        stopped, took = _wait(workspace, asked, command or worker_command(workspace), work.read, view)
+        work.finished()
+        return conclude(workspace, work.read(), stopped, took)
+
+
+def _wait(
+    workspace: Workspace,
+    asked: SlurmConfig,
+    command: tuple[str, ...],
+    read: Callable[[], StudyStatus],
+    view: View,
+) -> tuple[int | None, float]:
+    """Submit an array and show the study until it is done, or all tasks are, or somebody has seen enough.
+
+    Returns the signal that ended the waiting, if one did, and its seconds. Submits nothing where nothing is
+    left.
+    """
+    began, state = time.monotonic(), read()
+    done, total = settled(state)
+    if done == total:
+        return None, 0.0
+    jobs = submit(workspace, asked, command)
+    number = jobs[0].job_id.partition("_")[0]
+    view.say(f"SLURM job {number}: {len(jobs)} workers asked for")
+    try:
+        while True:
+            state = read()
+            view.update(state)
+            done, total = settled(state)
+            if done == total or all(job.state in _ENDED for job in jobs):
+                return None, time.monotonic() - began
+            time.sleep(LOOK_EVERY)
+    except KeyboardInterrupt:
+        view.say(f"no longer waiting; the workers go on (scancel {number} ends them)")
+        return int(signal.SIGINT), time.monotonic() - began

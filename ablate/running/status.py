@@ -235,8 +235,8 @@ def live_worker(state: Mapping[str, Any], *, host: str = "", job: str = "") -> L
         done=int(state.get("done", 0)),
         total=int(state.get("total", 0)),
         note=str(state.get("note", "")),
-        host=host,
-        job=job,
+        host=host or str(state.get("host", "")),
+        job=job or str(state.get("job", "")),
     )
 
 

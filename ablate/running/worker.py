@@ -17,6 +17,7 @@ import json
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -43,6 +44,7 @@ from ablate.running.provenance import run_provenance, session_provenance
 from ablate.running.queue import Nothing, Queue, Taken
 from ablate.running.recorded import dump_run, load_plan
 from ablate.running.reporter import Executor, HasRuns, Preparer
+from ablate.running.scheduler import job_name
 from ablate.running.scores import check_scores
 from ablate.running.session import PREPARING, Session, WorkerId, load_session
 from ablate.study.plan import Run
@@ -100,6 +102,8 @@ class LiveFile:
     def __init__(self, path: Path, worker: WorkerId, slot: int) -> None:
         self._path = path
         self._state: dict[str, Any] = {"worker": str(worker), "slot": slot, "pid": os.getpid()}
+        if job := job_name():  # one host of many: say which
+            self._state |= {"host": socket.gethostname(), "job": job}
         self._said = -math.inf
 
     @property

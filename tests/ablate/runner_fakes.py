@@ -311,6 +311,19 @@ def join(root: Path, executor: str, workers: int) -> None:
     sys.exit(result.exit_code)
 
 
+def join_here(root: Path, executor: str) -> None:
+    """``ablate worker`` for a study of fakes, by its own journal."""
+    from ablate.running.folder import Workspace
+    from ablate.running.joining import join_here as work
+    from ablate.running.session import RunOptions
+    from ablate.running.supervisor import PlainView, print_error
+
+    options = RunOptions(workers=1, executor=f"tests.ablate.runner_fakes:{executor}", preparer=None)
+    result = work(Workspace(root / "study"), options, PlainView(print_error))
+    print("\n".join(result.lines), flush=True)
+    sys.exit(result.exit_code)
+
+
 if __name__ == "__main__":  # a supervisor in a process of its own, for tests that kill it
     from ablate.running.supervisor import RunOptions, run_study
 

@@ -81,6 +81,39 @@ def test_a_step_in_micro_batches_is_the_step_of_the_whole_batch(full: dict[str, 
         torch.testing.assert_close(weight, others[name], rtol=0, atol=DOUBLE, msg=name)
 
 
+class Overflow(torch.autograd.Function):
+    """Identity whose backward pass needs memory for so many images."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, images: int) -> Tensor:
+        ctx.images = images
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        if len(gradient) > ctx.images:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return gradient, None
+
+
+def test_gradients_of_a_backward_pass_that_broke_off_are_dropped(monkeypatch: pytest.MonkeyPatch):
+    whole, _ = train({})
+    forward = DecoderBlock.forward
+    calls = [0]
+
+    def limited(self: DecoderBlock, x: Tensor, *place: Any) -> Tensor:
+        calls[0] += 1  # the first block of the first step: all others have their gradients by then
+        return forward(self, Overflow.apply(x, 2) if calls[0] == 1 else x, *place)
+
+    monkeypatch.setattr(DecoderBlock, "forward", limited)
+    with pytest.warns(UserWarning, match="out of memory"):
+        parts, _ = train({})
+    assert parts.micro_batches == {0: 2}
+    others = dict(whole.named_parameters())
+    for name, weight in parts.named_parameters():
+        torch.testing.assert_close(weight, others[name], rtol=0, atol=DOUBLE, msg=name)
+
+
 def kept_bytes(student: Student, groups: Tensor) -> int:
     """What a forward pass keeps for the backward pass, parameters excepted."""
     own = {p.data_ptr() for p in student.parameters()}

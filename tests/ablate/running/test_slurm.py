@@ -14,14 +14,16 @@ import pytest
 
 from ablate.cli.commands import main
 from ablate.running.cluster import Joined
+from ablate.running.progress import PlainView
 from ablate.running.remote import read_shared
 from ablate.running.server import STORAGE
-from ablate.running.slurm import submit
+from ablate.running.session import RunOptions
+from ablate.running.slurm import run_on_slurm_here, submit
 from ablate.study.slurm import SlurmConfig
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.postgresql import PostgresServer
 from tests.ablate.running.slurm_node import SlurmNode, missing
-from tests.ablate.running.studies import wait_for
+from tests.ablate.running.studies import allow_sharing, wait_for
 from tests.ablate.running.test_postgres import ROOT, plan_on, states
 
 pytestmark = pytest.mark.slow
@@ -57,7 +59,7 @@ def start(joined: Joined, root: Path, executor: str, **options: int | str) -> li
         "runner_fakes.join(Path(sys.argv[1]), sys.argv[2], 1)"
     )
     command = (sys.executable, "-c", code, str(root), executor)
-    return submit(joined, SlurmConfig(**options), command)  # type: ignore[arg-type]
+    return submit(joined.workspace, SlurmConfig(**options), command)  # type: ignore[arg-type]
 
 
 def test_an_array_of_three_workers_finishes_a_study(
@@ -117,11 +119,34 @@ def test_a_task_that_is_warned_puts_its_run_back_and_is_requeued(
     assert len(fakes.notes(log, "ran")) == 2
 
 
+def test_an_array_works_by_the_journal_where_hosts_may_share_it(
+    cluster: SlurmNode, tmp_path: Path, log: Path
+) -> None:
+    allow_sharing(tmp_path)
+    code = "import sys; from pathlib import Path; from tests.ablate import runner_fakes as fakes; "
+    command = (sys.executable, "-c", f"{code}fakes.join_here(Path(sys.argv[1]), 'quick')", str(tmp_path))
+    said: list[str] = []
+    view = PlainView(said.append)
+    plan, asked = fakes.make_fake_plan(seeds=6), SlurmConfig(array=3, time="10")
+    result = run_on_slurm_here(plan, tmp_path, RunOptions(), asked, view, command=command)
+    assert result.exit_code == 0
+    assert result.state.finished == 6
+    assert any("3 workers asked for" in line for line in said)
+    assert len(fakes.notes(log, "ran")) == 6
+    wait_for(lambda: not cluster.client("squeue", "-h"))
+    again = run_on_slurm_here(plan, tmp_path, RunOptions(), asked, PlainView(said.append), command=command)
+    assert again.exit_code == 0
+    assert not cluster.client("squeue", "-h")  # nothing was left to submit
+
+
 def test_slurm_without_a_server_is_refused_with_the_way_out(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(STORAGE, raising=False)
     with pytest.raises(SystemExit) as left:
-        main(["run", str(ROOT / "studies" / "quickstart.yaml"), "--slurm"])
+        main(["run", str(ROOT / "studies" / "quickstart.yaml"), "--slurm", "--results", str(tmp_path)])
     assert left.value.code == 2
-    assert "--storage postgresql://" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no probe has shown" in said
+    assert "--storage postgresql://" in said
+    assert f"`ablate doctor --probe {tmp_path}` on two hosts" in said
