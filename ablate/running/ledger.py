@@ -36,7 +36,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ablate.running.attempt import Attempt, Kind, run_label
+from ablate.running.attempt import NOT_ITS_FAULT, Attempt, Kind, run_label
 from ablate.running.files import clone_folder, move_into_place
 from ablate.running.folder import ATTEMPT, CHECKPOINT, REUSED
 from ablate.running.journal import Journal, Scalar, Trials
@@ -88,7 +88,8 @@ class Ledger:
     def plan(self, plan: StoredPlan, *, retries: int = 1, retry_failed: bool = False) -> None:
         """Enqueue exactly one trial for each run that needs one; withdraw those no longer wanted.
 
-        A failed run is tried again only with ``retry_failed``. Idempotent, at any time, by anyone.
+        A failed run is tried again only with ``retry_failed``, except after what was not its fault (a full
+        disk). Idempotent, at any time, by anyone.
         """
         choices = run_choices(plan.runs)
         with self.journal.critical(), self.journal.batch():
@@ -122,7 +123,7 @@ class Ledger:
         kind = trial.user_attrs.get("kind")
         if kind == "died" and attempt <= retries:  # a supervisor died between burying and enqueueing
             return attempt + 1
-        if kind in ("lost", "withdrawn", "disk"):  # a disk is full today
+        if kind in NOT_ITS_FAULT:
             return attempt
         return 1 if retry_failed else 0
 
