@@ -33,7 +33,6 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from ablate.running.attempt import NOT_ITS_FAULT, Attempt, Kind, run_label
@@ -42,7 +41,7 @@ from ablate.running.folder import ATTEMPT, CHECKPOINT, REUSED
 from ablate.running.journal import Journal, Scalar, Trials
 from ablate.running.locks import KernelLock, is_held, locked
 from ablate.running.manifest import damage, seal, set_aside, sound_elsewhere
-from ablate.running.parameters import run_choices, run_params
+from ablate.running.parameters import fixed_params, run_choices
 from ablate.running.queue import Buried, Nothing
 from ablate.running.recorded import StoredPlan
 from ablate.running.scores import summarise
@@ -139,8 +138,7 @@ class Ledger:
         *,
         finished: bool = False,
     ) -> None:
-        params = {name: value for name, value in run_params(run).items() if name in choices}
-        distributions = {name: CategoricalDistribution(choices[name]) for name in params}
+        params, distributions = fixed_params(run, choices)
         attributes: dict[str, Any] = {
             "key": run.key,
             "label": run_label(run.variant, run.seed, run.category),
