@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -37,6 +36,7 @@ from ablate.running.session import WorkerId
 from ablate.running.status import status
 from ablate.study.plan import Plan, Run, Sources, make_plan
 from ablate.study.reading import parse_spec
+from benchmarks.scaling import exponent
 
 SOURCES = Sources(
     categories=lambda data: data.categories or ("domain_a",),
@@ -45,11 +45,6 @@ SOURCES = Sources(
 )
 SEEDS = 10
 WORKER = WorkerId("20260101T000000-1-aaaaaa", 1, 1)
-
-
-def exponent(sizes: Sequence[int], times: Sequence[float]) -> float:
-    """b of time ~ size ** b, by least squares in logarithms."""
-    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
 @contextlib.contextmanager

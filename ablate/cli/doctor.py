@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ablate.running.file_systems import Mounts, against_sharing, file_system, mounted
+from ablate.running.files import file_stats
 from ablate.running.probe import Found
 from ablate.running.provenance import PACKAGES
 from model import __version__
@@ -71,7 +72,7 @@ def _devices() -> Iterator[Finding]:
 
 
 def _disk(cache_dir: Path, results_dir: Path) -> Iterator[Finding]:
-    held = sum(path.stat().st_size for path in cache_dir.rglob("*") if path.is_file())
+    held = sum(file.st_size for file in file_stats(cache_dir))
     yield Finding("cache", f"{cache_dir} ({held / 1e9:.2f} GB; safe to delete)")
     for name, folder in (("cache", cache_dir), ("results", results_dir)):
         existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -16,6 +16,9 @@ from model.files import drop_drafts, read_json, storage_errors, write_text
 Kind = Literal["error", "diverged", "memory", "disk", "timeout", "died", "lost", "withdrawn"]
 """Why an attempt failed; ``died`` and ``lost``: see :mod:`ablate.running.ledger`."""
 
+NOT_ITS_FAULT: tuple[Kind, ...] = ("lost", "withdrawn", "disk")
+"""What a run is tried again after, unasked, whenever its study is run: a disk is full today."""
+
 
 @dataclass
 class Attempt:

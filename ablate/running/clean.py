@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.running.files import file_stats
 from ablate.running.folder import Workspace
 from ablate.running.frame import frame_lock
 from ablate.running.locks import KernelLock
@@ -96,8 +97,7 @@ def _drafts(workspace: Workspace, dry: bool) -> list[Litter]:
 
 def dispose(path: Path, why: str, dry: bool) -> Litter:
     """Something to delete, and its size; deletes it unless ``dry``."""
-    files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
-    item = Litter(path, why, sum(file.stat().st_size for file in files))
+    item = Litter(path, why, sum(file.st_size for file in file_stats(path)))
     if not dry:
         with storage_errors(path):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

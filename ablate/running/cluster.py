@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.running import artifacts
+from ablate.running.attempt import NOT_ITS_FAULT
 from ablate.running.folder import Workspace
 from ablate.running.lease import Timing
 from ablate.running.manifest import damage, set_aside, set_aside_damaged
@@ -152,8 +153,8 @@ def plan_study(
         )
         connection.execute(
             "UPDATE ablate_run SET state = 'waiting', attempt = 1, expiries = 0 WHERE study = %s "
-            "AND state = 'failed' AND (kind = 'disk' OR %s) AND key = ANY(%s)",  # a disk is full today
-            (plan.study, retry_failed, keys),
+            "AND state = 'failed' AND (kind = ANY(%s) OR %s) AND key = ANY(%s)",
+            (plan.study, list(NOT_ITS_FAULT), retry_failed, keys),
         )
 
     server.call(put)
@@ -309,11 +310,11 @@ def living(joined: Joined) -> list[tuple[Any, ...]]:
 
 
 def rows(joined: Joined) -> dict[str, tuple[Any, ...]]:
-    """Key -> state, attempt, owner, reason, seconds, files, whether the lease has expired."""
+    """Key -> state, attempt, owner, reason, seconds, files, lease expired or not, kind of failure."""
     found = joined.server.call(
         lambda c: c.execute(
             "SELECT key, state, attempt, owner, reason, seconds, files IS NOT NULL, "
-            "lease < clock_timestamp() FROM ablate_run WHERE study = %s",
+            "lease < clock_timestamp(), kind FROM ablate_run WHERE study = %s",
             (joined.plan.study,),
         ).fetchall()
     )

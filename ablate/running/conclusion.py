@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ablate.running.attempt import NOT_ITS_FAULT
 from ablate.running.folder import Workspace
 from ablate.running.progress import duration, settled
 from ablate.running.status import StudyStatus
@@ -49,8 +50,12 @@ def conclude(
     parts += [f"{left} left"] if left else []
     lines = [f"{state.study}: {', '.join(parts)}, after {duration(elapsed)}"]
     lines += [f"failed: {run.label}: {run.reason} (log: {run.log})" for run in state.failed]
-    if state.failed:
-        lines.append("failed runs are tried again only with --retry-failed")
+    again = [run for run in state.failed if run.kind in NOT_ITS_FAULT]
+    if again:
+        lines.append("runs that failed for a full disk are tried again by the next ablate run or resume")
+    if len(again) < len(state.failed):
+        others = "other failed runs" if again else "failed runs"
+        lines.append(f"{others} are tried again only with --retry-failed")
     if left:
         lines.append(f"continue with: ablate resume {workspace.study_dir}")
     code = 128 + stopped_by if stopped_by else int(bool(state.failed) or (left > 0 and not limited))

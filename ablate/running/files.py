@@ -1,10 +1,16 @@
-"""Folders that appear by one rename, or as a copy that costs no space. Files: :mod:`model.files`."""
+"""Folders that appear by one rename, or as a copy that costs no space, and what they hold.
+
+Files: :mod:`model.files`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from ablate.running.folder import CHECKPOINT
@@ -55,3 +61,16 @@ def _link_or_copy(source: str, target: str) -> None:
         pass
     except OSError:
         shutil.copy2(source, target)
+
+
+def file_stats(place: Path) -> Iterator[os.stat_result]:
+    """Size and times of each file below a folder, or of ``place`` itself if it is a file.
+
+    Each is asked for once; what vanishes meanwhile (others are at work) is passed over.
+    """
+    below = (Path(folder, name) for folder, _, names in os.walk(place) for name in names)
+    for path in below if place.is_dir() else [place]:
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            if stat.S_ISREG(found.st_mode):
+                yield found

@@ -33,16 +33,15 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from ablate.running.attempt import Attempt, Kind, run_label
+from ablate.running.attempt import NOT_ITS_FAULT, Attempt, Kind, run_label
 from ablate.running.files import clone_folder, move_into_place
 from ablate.running.folder import ATTEMPT, CHECKPOINT, REUSED
 from ablate.running.journal import Journal, Scalar, Trials
 from ablate.running.locks import KernelLock, is_held, locked
 from ablate.running.manifest import damage, seal, set_aside, sound_elsewhere
-from ablate.running.parameters import run_choices, run_params
+from ablate.running.parameters import fixed_params, run_choices
 from ablate.running.queue import Buried, Nothing
 from ablate.running.recorded import StoredPlan
 from ablate.running.scores import summarise
@@ -88,7 +87,8 @@ class Ledger:
     def plan(self, plan: StoredPlan, *, retries: int = 1, retry_failed: bool = False) -> None:
         """Enqueue exactly one trial for each run that needs one; withdraw those no longer wanted.
 
-        A failed run is tried again only with ``retry_failed``. Idempotent, at any time, by anyone.
+        A failed run is tried again only with ``retry_failed``, except after what was not its fault (a full
+        disk). Idempotent, at any time, by anyone.
         """
         choices = run_choices(plan.runs)
         with self.journal.critical(), self.journal.batch():
@@ -122,7 +122,7 @@ class Ledger:
         kind = trial.user_attrs.get("kind")
         if kind == "died" and attempt <= retries:  # a supervisor died between burying and enqueueing
             return attempt + 1
-        if kind in ("lost", "withdrawn", "disk"):  # a disk is full today
+        if kind in NOT_ITS_FAULT:
             return attempt
         return 1 if retry_failed else 0
 
@@ -138,8 +138,7 @@ class Ledger:
         *,
         finished: bool = False,
     ) -> None:
-        params = {name: value for name, value in run_params(run).items() if name in choices}
-        distributions = {name: CategoricalDistribution(choices[name]) for name in params}
+        params, distributions = fixed_params(run, choices)
         attributes: dict[str, Any] = {
             "key": run.key,
             "label": run_label(run.variant, run.seed, run.category),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.running.files import file_stats
 from ablate.running.status import StudyStatus
 from ablate.running.status import status as read_status
 
@@ -31,7 +32,7 @@ class Listing:
 def listed(folder: Path, now: float | None = None) -> Listing:
     """Read one study's folder. Raises :class:`~model.errors.StorageError` if its plan is damaged."""
     state = read_status(folder) if (folder / "plan.json").is_file() else None
-    stats = [path.stat() for path in folder.rglob("*") if path.is_file()]
+    stats = list(file_stats(folder))
     newest = max((stat.st_mtime for stat in stats), default=folder.stat().st_mtime)
     age = max((time.time() if now is None else now) - newest, 0.0)
     return Listing(folder.name, state, _verdicts(folder), age, sum(stat.st_size for stat in stats))

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from ablate.running.attempt import run_label
 from ablate.running.cluster import Joined
-from ablate.running.parameters import run_choices, run_params
+from ablate.running.parameters import fixed_params, run_choices
 from ablate.running.scores import summarise
 from ablate.study.plan import Run
 
@@ -47,12 +46,12 @@ def optuna_url(url: str) -> str:
 def _trial(joined: Joined, run: Run, choices: Mapping[str, tuple[Any, ...]]) -> optuna.trial.FrozenTrial:
     scores = summarise(joined.workspace.run_dir(run.key) / "metrics.csv", joined.plan.primary)
     finite = [value for value in scores.values() if math.isfinite(value)]
-    params = {name: value for name, value in run_params(run).items() if name in choices}
+    params, distributions = fixed_params(run, choices)
     return create_trial(
         state=TrialState.COMPLETE if finite else TrialState.FAIL,
         value=sum(finite) / len(finite) if finite else None,
         params=params,
-        distributions={name: CategoricalDistribution(choices[name]) for name in params},
+        distributions=distributions,
         user_attrs={
             "key": run.key,
             "label": run_label(run.variant, run.seed, run.category),

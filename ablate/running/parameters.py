@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from ablate.running.journal import Scalar, categorical
 from ablate.study.plan import Run
@@ -37,3 +39,11 @@ def run_choices(runs: Sequence[Run]) -> dict[str, tuple[Scalar, ...]]:
             seen.setdefault(name, {})[(type(value), value)] = None
     few = {name: values for name, values in seen.items() if len(values) <= MOST_CHOICES}
     return {name: tuple(value for _, value in values) for name, values in few.items()}
+
+
+def fixed_params(
+    run: Run, choices: Mapping[str, tuple[Scalar, ...]]
+) -> tuple[dict[str, Scalar], dict[str, BaseDistribution]]:
+    """A run's parameters among ``choices`` (see :func:`run_choices`), and the distribution of each."""
+    params = {name: value for name, value in run_params(run).items() if name in choices}
+    return params, {name: CategoricalDistribution(choices[name]) for name in params}

@@ -230,7 +230,7 @@ def _live(said: dict[str, Any], host: str, job: str) -> LiveWorker:
 
 
 def _run_status(joined: Joined, run: Any, row: Any, by_owner: dict[str, Any]) -> RunStatus:
-    state, attempt, owner, reason, seconds, _, expired = row or ("waiting", 1, None, "", None, False, False)
+    state, attempt, owner, reason, seconds, _, expired, kind = row or ("waiting", 1, *6 * (None,))
     said: dict[str, Any] = {}
     if state == "running":
         said = by_owner.get(owner or "", ({}, ""))[0]
@@ -245,6 +245,7 @@ def _run_status(joined: Joined, run: Any, row: Any, by_owner: dict[str, Any]) ->
         state="waiting" if state == "withdrawn" else state,
         attempt=attempt,
         reason=(reason or "") if state in ("failed", "lost") else "",
+        kind=(kind or "") if state == "failed" else "",
         seconds=since(said) if state == "running" else seconds if state in ("done", "failed") else None,
         worker=(owner or "") if state == "running" else "",
         done=int(said.get("done", 0)),

@@ -49,6 +49,8 @@ class RunStatus:
     """Progress in the executor's steps."""
     note: str = ""
     log: str = ""
+    kind: str = ""
+    """Of a failure: see :data:`~ablate.running.attempt.Kind`."""
 
     @property
     def label(self) -> str:
@@ -284,6 +286,7 @@ def _look(
         state=state,
         attempt=int(attrs.get("attempt", 1)),
         reason=str(attrs.get("reason", "")) if state in ("failed", "lost") else "",
+        kind=str(attrs.get("kind", "")) if state == "failed" else "",
         seconds=seconds,
         worker=str(attrs.get("worker", "")) if state == "running" else "",
         done=int(heard.get("done", 0)),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tests.ablate.running.studies import wait_for
 
+REST = 30
+"""Seconds that a requeued job rests, and in which a granted one must have begun; 120 by default."""
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
 
 
@@ -49,7 +51,7 @@ class SlurmNode:
             f"""ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={folder}/munge/socket,cred_expire={REST}
 CredType=cred/munge
 CryptoType=crypto/munge
 SlurmUser=root
@@ -68,8 +70,9 @@ JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 ReturnToService=2
 JobRequeue=1
-KillWait=5
-SchedulerParameters=requeue_delay=1
+KillWait=30
+UnkillableStepTimeout=600
+SchedulerParameters=sched_interval=1,bf_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MaxArraySize=100
@@ -96,6 +99,14 @@ SlurmdParameters=config_overrides
             command, env={**os.environ, **self.environment}, capture_output=True, check=False
         )
         return done.stdout
+
+    def account(self) -> str:
+        """How its jobs and nodes stand and what its daemons said last, for a test that waits in vain."""
+        asked = (("squeue", "-o", "%i %T %r %S"), ("scontrol", "show", "job"), ("scontrol", "show", "node"))
+        parts = [(" ".join(command), self.client(*command).decode()) for command in asked]
+        logs = [*sorted(self.folder.glob("*.log")), *sorted(self.folder.glob("*.out"))]
+        parts += [(log.name, log.read_text(errors="replace")[-3000:]) for log in logs]
+        return "\n".join(f"--- {name}\n{text}" for name, text in parts)
 
     def stop(self) -> None:
         self.client("scancel", "--user=root")

@@ -71,9 +71,9 @@ def allow_sharing(root: Path) -> None:
     (root / RECORD).write_text(json.dumps(record))
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    """Poll until ``condition`` holds."""
+def wait_for(condition: Callable[[], object], account: Callable[[], str] = str) -> None:
+    """Poll until ``condition`` holds; ``account``: what to say if it never does."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
+        assert time.monotonic() < deadline, f"it did not happen\n{account()}"
         time.sleep(0.02)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from ablate.running.listing import listed
 
 
@@ -21,6 +23,23 @@ def test_a_published_folder_has_verdicts_age_and_size(tmp_path: Path) -> None:
     assert found.verdicts == {"supported": 2, "undecided": 1}
     assert found.age == 60.0
     assert found.size == 100 + claims.stat().st_size
+
+
+def test_a_file_that_vanishes_meanwhile_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs.csv").write_text("x" * 100)
+    (tmp_path / "checkpoint").write_text("x" * 10)
+    found = Path.is_file
+
+    def vanishing(path: Path, **options: bool) -> bool:
+        there = found(path, **options)
+        if path.name == "checkpoint":
+            path.unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(Path, "is_file", vanishing)  # between a walk's first question and its second
+    assert listed(tmp_path).size in (100, 110)
 
 
 def test_without_a_report_there_are_no_verdicts(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,13 +66,13 @@ def test_an_array_of_three_workers_finishes_a_study(
 ) -> None:
     joined = plan_on(fresh_server, tmp_path, fakes.make_fake_plan(seeds=6), shared=True)
     start(joined, tmp_path, "gated", array=3)
-    wait_for(lambda: sum(worker.label != "" for worker in read_shared(joined).live) == 3)
+    wait_for(lambda: sum(worker.label != "" for worker in read_shared(joined).live) == 3, cluster.account)
     jobs = {worker.job for worker in read_shared(joined).live}
     assert len(jobs) == 3
     assert len({job.partition("_")[0] for job in jobs}) == 1
     Path(f"{log}.gate").touch()
-    wait_for(lambda: states(joined) == ["done"] * 6)
-    wait_for(lambda: not cluster.client("squeue", "-h"))
+    wait_for(lambda: states(joined) == ["done"] * 6, cluster.account)
+    wait_for(lambda: not cluster.client("squeue", "-h"), cluster.account)
     assert len(fakes.notes(log, "ran")) == 6
 
 
@@ -83,39 +82,36 @@ def test_a_cancelled_task_does_not_end_the_study(
     plan = fakes.make_fake_plan(seeds=3)
     joined = plan_on(fresh_server, tmp_path, plan, shared=True, lease=3.0)
     start(joined, tmp_path, "gated", array=2)
-    wait_for(lambda: sum(worker.label != "" for worker in read_shared(joined).live) == 2)
+    wait_for(lambda: sum(worker.label != "" for worker in read_shared(joined).live) == 2, cluster.account)
     victim = sorted(worker.job for worker in read_shared(joined).live)[0]
     cluster.client("scancel", victim)
-    wait_for(lambda: cluster.client("squeue", "-h", "-r").count(b"\n") == 1)
+    wait_for(lambda: cluster.client("squeue", "-h", "-r").count(b"\n") == 1, cluster.account)
     Path(f"{log}.gate").touch()
-    wait_for(lambda: states(joined) == ["done"] * 3)
-    wait_for(lambda: not cluster.client("squeue", "-h"))
+    wait_for(lambda: states(joined) == ["done"] * 3, cluster.account)
+    wait_for(lambda: not cluster.client("squeue", "-h"), cluster.account)
 
 
 def test_a_task_that_is_warned_puts_its_run_back_and_is_requeued(
     cluster: SlurmNode, fresh_server: PostgresServer, tmp_path: Path, log: Path
 ) -> None:
-    joined = plan_on(fresh_server, tmp_path, fakes.make_fake_plan(iterations=200), shared=True)
+    joined = plan_on(fresh_server, tmp_path, fakes.make_fake_plan(iterations=50), shared=True)
+
+    def account() -> str:
+        tasks = sorted((joined.workspace.logs / "slurm").glob("*.*"))
+        said = "\n".join(f"--- {t.name}\n{t.read_text()}" for t in tasks if t.suffix in (".out", ".err"))
+        return f"{states(joined)}\n{said}\n{cluster.account()}"
+
+    hold = Path(f"{log}.hold")
+    hold.touch()  # the run shall not be over before it is warned, however long a warning takes
     start(joined, tmp_path, "steps", array=1, time="10")
-    wait_for(lambda: len(fakes.notes(log, "step")) > 3)
+    wait_for(lambda: len(fakes.notes(log, "step")) > 3, account)
     (worker,) = read_shared(joined).live
     cluster.client("scancel", "--signal=USR2", f"{worker.job}.0")
-    wait_for(lambda: states(joined) == ["waiting"])
-
-    asked = [float("-inf")]
-
-    def done() -> bool:
-        # SLURM rests two minutes after a requeue, and hears of a new start only once the job has ended;
-        # asked without pause, it would never come to schedule.
-        now = time.monotonic()
-        if now > asked[0] + 5 and b"PENDING" in cluster.client("squeue", "-h", "-o", "%T"):
-            asked[0] = now
-            cluster.client("scontrol", "update", f"JobId={worker.job}", "StartTime=now")
-        return states(joined) == ["done"]
-
-    wait_for(done)
+    wait_for(lambda: states(joined) == ["waiting"], account)
+    hold.unlink()
+    wait_for(lambda: states(joined) == ["done"], account)
     steps = [int(step) for _, step in fakes.notes(log, "step")]
-    assert steps == list(range(200))
+    assert steps == list(range(50))
     assert len(fakes.notes(log, "ran")) == 2
 
 

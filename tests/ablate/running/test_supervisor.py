@@ -146,6 +146,14 @@ def test_failed_runs_are_tried_again_only_when_asked(tmp_path: Path, log: Path) 
     assert len(fakes.notes(log, "ran")) == 2
 
 
+@pytest.mark.usefixtures("log")
+def test_only_what_is_not_tried_again_anyway_is_said_to_need_being_asked_for(tmp_path: Path) -> None:
+    ends = [line for line in run(tmp_path, "full").lines if "tried again" in line]
+    assert ends == ["runs that failed for a full disk are tried again by the next ablate run or resume"]
+    both = [line for line in run(tmp_path, "full", "raises").lines if "tried again" in line]
+    assert both == [*ends, "other failed runs are tried again only with --retry-failed"]
+
+
 def test_fail_fast_leaves_the_rest(tmp_path: Path, log: Path) -> None:
     result = run(tmp_path, "raises", "base", "b", fail_fast=True)
     assert result.exit_code == 1
