@@ -145,12 +145,14 @@ def find_study(target: str | None, results: Path) -> Path:
     )
 
 
-def warn_of(spec: StudySpec) -> None:
-    """Say on standard error which settings of a study change nothing, each with its line."""
+def warn_of(spec: StudySpec) -> tuple[str, ...]:
+    """Say on standard error which settings of a study change nothing, each with its line; returns these."""
     from ablate.study.effects import idle_settings
 
-    for line in idle_settings(spec):
+    found = idle_settings(spec)
+    for line in found:
         print(f"warning: {line}", file=sys.stderr)
+    return found
 
 
 def study_folder(study: str | None, results: Path) -> Path:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -20,6 +21,7 @@ from ablate.cli.output import OUTPUTS, Evaluated, Value
 from ablate.running.folder import Workspace
 from ablate.running.progress import JsonView
 from ablate.running.recorded import write_spec
+from ablate.study import effects
 from ablate.study.reading import parse_spec
 from tests.ablate.report_inputs import SPEC, write_study
 
@@ -99,6 +101,14 @@ def _healthy(capsys: pytest.CaptureFixture[str]) -> bool:
         cli.main(["doctor", "--json"])
     capsys.readouterr()
     return ended.value.code == 0
+
+
+def test_a_plan_looks_for_idle_settings_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = Mock(wraps=effects.idle_settings)
+    monkeypatch.setattr(effects, "idle_settings", looks)
+    assert len(checked(capsys, "plan", "tiny.yaml")["warnings"]) == looks.call_count == 1
 
 
 def test_mistakes_are_one_object_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
