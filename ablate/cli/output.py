@@ -126,7 +126,7 @@ class Log(Record):
     """The last ones; none in a list of all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gated(Record):
     """Whether a change beats the incumbent."""
 
@@ -135,23 +135,23 @@ class Gated(Record):
     """Of the campaign, from 1."""
     study: str
     """The study of its runs."""
-    verdict: str
+    verdict: str = "incomplete"
     """As a claim's; ``incomplete`` while runs are left."""
-    accepted: bool
+    accepted: bool = False
     judged_before: bool
     """Nothing was computed or spent: the same configuration had its verdict."""
-    difference: float | None
+    difference: float | None = None
     """Points, candidate minus incumbent."""
-    low: float | None
-    high: float | None
-    seeds: int | None
-    looks: int | None
-    reused: int | None
+    low: float | None = None
+    high: float | None = None
+    seeds: int | None = None
+    looks: int | None = None
+    reused: int | None = None
     """Runs that were there already."""
-    computed: int | None
-    seconds: float | None
+    computed: int | None = None
+    seconds: float | None = None
     """Of computing them."""
-    to_decide: str
+    to_decide: str = ""
     """What would decide it; empty if it is decided or seeds would not."""
     alpha: float
     """What this change spends."""

@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -17,7 +18,10 @@ from jsonschema import Draft202012Validator
 
 from ablate.cli import commands as cli
 from ablate.cli.emitting import emit, output_schema, reference
+from ablate.cli.gate_commands import gate_record
 from ablate.cli.output import OUTPUTS, Evaluated, Value
+from ablate.gating import Gated
+from ablate.running.campaign import Gate
 from ablate.running.folder import Workspace
 from ablate.running.progress import JsonView
 from ablate.running.recorded import write_spec
@@ -192,6 +196,25 @@ def test_of_several_studies_a_program_names_one(capsys: pytest.CaptureFixture[st
         write_study(Path("results", name), SPEC.replace("directional-tail", name), pictures=False)
     (error,) = json.loads(said(capsys, "status", code=2))["errors"]
     assert error["hint"] == "name one: one, two"
+
+
+def test_a_gate_whose_runs_are_left_has_no_outcome() -> None:
+    gate = Gate(2, "deeper", "tiny-gate-2", 0.01, ("k",), {"tail.q": 0.1})
+    left = asdict(gate_record(Gated(gate, None, again=False, spent=0.04, budget=0.05, exit_code=130)))
+    assert (left["change"], left["verdict"], left["accepted"], left["low"]) == (
+        "deeper", "incomplete", False, None,
+    )  # fmt: skip
+    assert (left["number"], left["alpha"], left["spent"], left["budget"]) == (2, 0.01, 0.04, 0.05)
+
+
+@pytest.mark.slow
+def test_a_real_gate_of_one_seed_has_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("deeper.yaml").write_text("tail.alpha: 0.5\n")
+    found = checked(capsys, "gate", "deeper.yaml", "tiny.yaml", code=1)
+    assert (found["change"], found["seeds"], found["computed"]) == ("deeper", 1, 2)
+    assert found["low"] is None and found["high"] is None and found["difference"] is not None
+    again = checked(capsys, "gate", "deeper.yaml", "tiny.yaml", code=1)
+    assert again == {**found, "judged_before": True}
 
 
 @pytest.mark.slow
