@@ -21,6 +21,7 @@ from ablate.cli.emitting import emit, output_schema, reference
 from ablate.cli.gate_commands import gate_record
 from ablate.cli.output import OUTPUTS, Evaluated, Value
 from ablate.gating import Gated
+from ablate.report.words import TABLE_METRICS
 from ablate.running.campaign import Gate
 from ablate.running.folder import Workspace
 from ablate.running.progress import JsonView
@@ -165,6 +166,17 @@ def test_what_is_set_is_not_said_before_the_json(
         capsys, command, "tiny.yaml", "--set", "base.train.iterations=3", *more,
         name="plan" if command == "run" else command,
     )  # fmt: skip
+
+
+def test_people_see_a_checkpoints_metrics_in_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = list(TABLE_METRICS)
+    metrics = pd.DataFrame([["test", "domain_a", "all", n, 0.5] for n in names], columns=_VALUE)
+    monkeypatch.setattr("ablate.running.published.evaluate_checkpoint", lambda *_, **__: metrics)
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["evaluate", "tiny.yaml", "--reference-checkpoint", "none.pth"])
+    assert "I-AUROC" in (told := capsys.readouterr().out) and "50.0" in told
 
 
 @pytest.mark.parametrize("command", ["data check", "data stripes", "doctor"])
