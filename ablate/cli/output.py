@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from ablate.cli.doctor import Finding
-from ablate.running.status import LiveWorker, RunStatus, Searched
+from ablate.running.status import StudyStatus
 from ablate.study.plan import PlanLine
 from model.data.counts import Count, StratumCount
 from model.data.problems import Problem
@@ -74,25 +74,6 @@ class Shown(Record):
     """Settings that change nothing, each with its line."""
     rows: tuple[ShownRow, ...]
     """The baseline first."""
-
-
-@dataclass(frozen=True)
-class State(Record):
-    """Where a study stands."""
-
-    study: str
-    cells: int
-    runs: tuple[RunStatus, ...]
-    live: tuple[LiveWorker, ...]
-    sessions: tuple[int, ...]
-    """Process ids of the supervisors at work."""
-    workers: int
-    elapsed: float | None
-    eta: float | None
-    counts: Mapping[str, int]
-    """State -> number of runs."""
-    last_error: str
-    search: Searched | None = None
 
 
 @dataclass(frozen=True)
@@ -386,7 +367,7 @@ OUTPUTS: Mapping[str, Any] = {
     "resume": RunEvent,
     "worker": RunEvent,
     "show": Shown,
-    "status": State,
+    "status": StudyStatus,
     "ls": list[Listed],
     "logs": list[Log],
     "report": Reported,
