@@ -170,15 +170,15 @@ def seconds(text: str | None) -> float | None:
 def run_options(
     *,
     workers: int | None,
-    max_runs: int | None,
     timeout: str | None,
     retries: int,
-    retry_failed: bool,
-    fail_fast: bool,
     device: str,
     cache: Path | None,
+    max_runs: int | None = None,
+    retry_failed: bool = False,
+    fail_fast: bool = False,
 ) -> RunOptions:
-    """Options of ``run`` and ``resume``.
+    """Options of all commands that run a study; what not all of them ask for has a default.
 
     ``device``: ``auto``, ``cpu``, ``cuda``, or ``cuda:0,1`` for GPUs that workers take in turn.
 

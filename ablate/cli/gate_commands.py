@@ -68,11 +68,9 @@ def gate(
     check_weights(spec)
     options = run_options(
         workers=workers,
-        max_runs=None,
         timeout=timeout,
         retries=retries,
         retry_failed=True,
-        fail_fast=False,
         device=device,
         cache=cache,
     )
