@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ablate.evidence.judgement import JudgedClaim, Judgement
 from ablate.report.ending import to_decide
@@ -132,28 +131,3 @@ def _outcome(judgement: Judgement, result: Result, there: set[str]) -> Outcome:
 def _looks(judged: JudgedClaim) -> int:
     """How often the claim was looked at before its verdict; a fixed number of seeds is one look."""
     return 1 if judged.sequential is None else len(judged.sequential.looks)
-
-
-def plain(gated: Gated) -> dict[str, Any]:
-    """As ``ablate gate --json`` has it."""
-    made = gated.outcome
-    return {
-        "change": gated.gate.name,
-        "number": gated.gate.number,
-        "study": gated.gate.study,
-        "verdict": made.verdict if made else "incomplete",
-        "accepted": bool(made and made.accepted),
-        "judged_before": gated.again,
-        "difference": made.difference if made else None,
-        "low": made.low if made else None,
-        "high": made.high if made else None,
-        "seeds": made.seeds if made else None,
-        "looks": made.looks if made else None,
-        "reused": made.reused if made else None,
-        "computed": made.computed if made else None,
-        "seconds": made.seconds if made else None,
-        "to_decide": made.to_decide if made else "",
-        "alpha": gated.gate.alpha,
-        "spent": gated.spent,
-        "budget": gated.budget,
-    }

@@ -181,16 +181,16 @@ def seconds(text: str | None) -> float | None:
 def run_options(
     *,
     workers: int | None,
-    max_runs: int | None,
     timeout: str | None,
     retries: int,
-    retry_failed: bool,
-    fail_fast: bool,
     device: str,
     cache: Path | None,
     threads: int,
+    max_runs: int | None = None,
+    retry_failed: bool = False,
+    fail_fast: bool = False,
 ) -> RunOptions:
-    """Options of ``run`` and ``resume``.
+    """Options of all commands that run a study; what not all of them ask for has a default.
 
     ``threads``: of each run, as its plan has them: so many cores make a worker where nobody says how many.
     ``device``: ``auto``, ``cpu``, ``cuda``, or ``cuda:0,1`` for GPUs that workers take in turn.

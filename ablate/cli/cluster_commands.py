@@ -65,8 +65,6 @@ def worker(
         max_runs=max_runs,
         timeout=timeout,
         retries=retries,
-        retry_failed=False,
-        fail_fast=False,
         device=device,
         cache=cache,
         threads=(joined.plan if joined else load_plan(here)).threads,

@@ -63,7 +63,8 @@ def offer_variants(ctx: typer.Context, incomplete: str) -> Offers:
 
         target = ctx.params.get("study") or ctx.params.get("spec")
         spec = load_study(target, results=_results(ctx), echo=False)
-        found = {row.variant: spec.labels.get(row.variant, "") for row in spec.rows()}
+        labels = spec.labels
+        found = {row.variant: labels.get(row.variant, "") for row in spec.rows()}
     return _beginning(found, incomplete)
 
 

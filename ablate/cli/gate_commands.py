@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -27,6 +28,7 @@ from ablate.cli.arguments import (
 from ablate.cli.studies import load_study, place_of
 
 if TYPE_CHECKING:
+    from ablate.cli import output
     from ablate.evidence.judgement import ClaimVerdict
     from ablate.gating import Gated
     from ablate.running.campaign import Outcome
@@ -66,18 +68,15 @@ def gate(
     check_weights(spec)
     options = run_options(
         workers=workers,
-        max_runs=None,
         timeout=timeout,
         retries=retries,
         retry_failed=True,
-        fail_fast=False,
         device=device,
         cache=cache,
         threads=spec.invocation.threads,
     )
     with busy(None if as_json else console, f"holding {asked.name} against the incumbent of {spec.study}"):
         from ablate.doors import judge, start
-        from ablate.gating import plain as plain_data
         from ablate.gating import run_gate
         from ablate.running.progress import PlainView, make_view
         from ablate.running.supervisor import Result, print_error
@@ -91,14 +90,30 @@ def gate(
 
     found = run_gate(spec, asked, results, cache=cache_dir(cache), start=run, judge=judge)
     if as_json:
-        from ablate.cli import output
         from ablate.cli.emitting import emit
 
-        emit(output.Gated(**plain_data(found)))
+        emit(gate_record(found))
     else:
         for line in gate_lines(found):
             console.print(line, markup=False, soft_wrap=True)
     raise typer.Exit(found.exit_code)
+
+
+def gate_record(found: Gated) -> output.Gated:
+    """The same for programs: the outcome's fields, and what the campaign says of the change."""
+    from ablate.cli import output
+
+    gate = found.gate
+    return output.Gated(
+        change=gate.name,
+        number=gate.number,
+        study=gate.study,
+        judged_before=found.again,
+        alpha=gate.alpha,
+        spent=found.spent,
+        budget=found.budget,
+        **(asdict(found.outcome) if found.outcome else {}),
+    )
 
 
 def gate_lines(found: Gated) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from ablate.cli.doctor import Finding
-from ablate.running.status import LiveWorker, RunStatus, Searched
+from ablate.running.status import StudyStatus
 from ablate.study.plan import PlanLine
 from model.data.counts import Count, StratumCount
 from model.data.problems import Problem
@@ -77,25 +77,6 @@ class Shown(Record):
 
 
 @dataclass(frozen=True)
-class State(Record):
-    """Where a study stands."""
-
-    study: str
-    cells: int
-    runs: tuple[RunStatus, ...]
-    live: tuple[LiveWorker, ...]
-    sessions: tuple[int, ...]
-    """Process ids of the supervisors at work."""
-    workers: int
-    elapsed: float | None
-    eta: float | None
-    counts: Mapping[str, int]
-    """State -> number of runs."""
-    last_error: str
-    search: Searched | None = None
-
-
-@dataclass(frozen=True)
 class Listed(Record):
     """One study of a results folder."""
 
@@ -126,7 +107,7 @@ class Log(Record):
     """The last ones; none in a list of all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gated(Record):
     """Whether a change beats the incumbent."""
 
@@ -135,23 +116,23 @@ class Gated(Record):
     """Of the campaign, from 1."""
     study: str
     """The study of its runs."""
-    verdict: str
+    verdict: str = "incomplete"
     """As a claim's; ``incomplete`` while runs are left."""
-    accepted: bool
+    accepted: bool = False
     judged_before: bool
     """Nothing was computed or spent: the same configuration had its verdict."""
-    difference: float | None
+    difference: float | None = None
     """Points, candidate minus incumbent."""
-    low: float | None
-    high: float | None
-    seeds: int | None
-    looks: int | None
-    reused: int | None
+    low: float | None = None
+    high: float | None = None
+    seeds: int | None = None
+    looks: int | None = None
+    reused: int | None = None
     """Runs that were there already."""
-    computed: int | None
-    seconds: float | None
+    computed: int | None = None
+    seconds: float | None = None
     """Of computing them."""
-    to_decide: str
+    to_decide: str = ""
     """What would decide it; empty if it is decided or seeds would not."""
     alpha: float
     """What this change spends."""
@@ -386,7 +367,7 @@ OUTPUTS: Mapping[str, Any] = {
     "resume": RunEvent,
     "worker": RunEvent,
     "show": Shown,
-    "status": State,
+    "status": StudyStatus,
     "ls": list[Listed],
     "logs": list[Log],
     "report": Reported,

@@ -43,9 +43,8 @@ def status(
 
     if as_json:
         from ablate.cli.emitting import emit
-        from ablate.cli.output import State
 
-        emit(State(**read().as_dict()))
+        emit(read())
         return
     console = make_console()
     for state in watched(read, console) if watch else [read()]:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +37,9 @@ class Place:
     """Name of a study that the results folder has; empty if it is meant by its file."""
     file: Path | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """The study's. Raises ConfigError if its file is not valid."""
+        """The study's; its file is read once. Raises ConfigError if its file is not valid."""
         return self.recorded if self.file is None else _read(self.file).study
 
     @property
@@ -145,12 +146,14 @@ def find_study(target: str | None, results: Path) -> Path:
     )
 
 
-def warn_of(spec: StudySpec) -> None:
-    """Say on standard error which settings of a study change nothing, each with its line."""
+def warn_of(spec: StudySpec) -> tuple[str, ...]:
+    """Say on standard error which settings of a study change nothing, each with its line; returns these."""
     from ablate.study.effects import idle_settings
 
-    for line in idle_settings(spec):
+    found = idle_settings(spec)
+    for line in found:
         print(f"warning: {line}", file=sys.stderr)
+    return found
 
 
 def study_folder(study: str | None, results: Path) -> Path:

@@ -118,7 +118,7 @@ def run(
         )
         results = place_of(spec, results).results
         lacks = check_weights(study)
-    warn_of(study)
+    idle = warn_of(study)
     if not as_json:
         print_notes(make_console(plain=plain), lacks)
     options = run_options(
@@ -134,7 +134,7 @@ def run(
     )
     if dry_run:
         cache_at = cache_dir(cache)
-        _print_plan(study, results, cache_at, options.workers, as_json, accept_code, options.device)
+        _print_plan(study, results, cache_at, options.workers, as_json, accept_code, idle, options.device)
         return
     ask_if_changed(
         study, results, cache_dir(cache), yes=yes, quiet=as_json or plain, accept_code=accept_code
@@ -199,12 +199,12 @@ def plan(
     study = load_study(
         spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan, threads=threads
     )
-    warn_of(study)
+    idle = warn_of(study)
     results = place_of(spec, results).results
     lacks = check_weights(study)
     if not as_json:
         print_notes(make_console(), lacks)
-    _print_plan(study, results, cache_dir(cache), workers, as_json, accept_code)
+    _print_plan(study, results, cache_dir(cache), workers, as_json, accept_code, idle)
 
 
 def show(
@@ -360,6 +360,7 @@ def _print_plan(
     workers: int,
     as_json: bool,
     accept_code: bool,
+    idle: tuple[str, ...],
     device: str | None = None,
 ) -> None:
     from ablate.cli.printing import make_console, plan_means, print_plan
@@ -386,9 +387,7 @@ def _print_plan(
     if as_json:
         from ablate.cli.emitting import emit
         from ablate.cli.output import Planned
-        from ablate.study.effects import idle_settings
 
-        idle = idle_settings(spec)
         means = {text: tuple(variants) for text, variants in plan_means(made).items()}
         emit(Planned(spec.study, len(made.runs), made.duplicates, total, means, idle, lines))
     else:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ConfigDict, computed_field
 
 from ablate.running.attempt import run_label
 from ablate.running.folder import Workspace
@@ -105,17 +106,21 @@ class StudyStatus:
     workers: int
     """Workers at work."""
     elapsed: float | None
-    """Seconds since the oldest of them began; None if none is at work."""
+    """Seconds since the oldest of them began, if any is at work."""
     eta: float | None
-    """Seconds to go, from the runs done so far; None if nothing is known."""
+    """Seconds to go, from the runs done so far, if anything is known."""
     search: Searched | None = None
     """Of a search only."""
+
+    # ``ablate status --json`` prints this record as it is: fields may be added, never renamed.
+    __pydantic_config__ = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     @property
     def searched(self) -> Mapping[str, Any] | None:
         """``search`` as plain data."""
         return None if self.search is None else asdict(self.search)
 
+    @computed_field  # type: ignore[prop-decorator]
     @cached_property
     def counts(self) -> dict[str, int]:
         """Number of runs per state."""
@@ -131,14 +136,11 @@ class StudyStatus:
         """Runs that failed for good."""
         return tuple(run for run in self.runs if run.state == "failed")
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def last_error(self) -> str:
         """Label and reason of a failed run, empty if none failed."""
         return next((f"{run.label}: {run.reason}" for run in reversed(self.failed)), "")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for ``status --json``."""
-        return {**asdict(self), "counts": self.counts, "last_error": self.last_error}
 
 
 Known = dict[str, tuple[FrozenTrial | None, RunStatus]]

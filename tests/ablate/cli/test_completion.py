@@ -6,8 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import Mock
 
 import pytest
+import typer
+
+from ablate.cli.completion import offer_variants
+from ablate.study.spec import StudySpec
 
 ROOT = Path(__file__).parents[3]
 STUDY = (
@@ -43,6 +50,14 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "out" / "tested" / "runs.csv").touch()
     (tmp_path / "ablate.toml").write_text('results = "out"\n')
     return tmp_path
+
+
+def test_many_rows_are_labelled_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = Mock(return_value={"above": "Ours"})
+    monkeypatch.setattr(StudySpec, "labels", property(labels))
+    context = cast("typer.Context", SimpleNamespace(params={"spec": str(folder / "tiny.yaml")}))
+    assert offer_variants(context, "a") == [("a", ""), ("above", "Ours")]
+    assert labels.call_count == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -11,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ablate.cli import commands as cli
 from model.config import ImageConfig
 from model.data.transforms import load_image
 from model.export import PACKAGES, TOLERANCE
+from tests.ablate.cli.test_output import valid
 
 MISSING = [name for name in PACKAGES if find_spec(name) is None]
 
@@ -36,6 +39,16 @@ def ablate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def test_people_are_told_where_the_graph_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ablate.cli.data_commands.find_study", lambda *_: Path())
+    monkeypatch.setattr("ablate.running.exported.export_variant", lambda *_, **__: 2e-6)
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["export", "s", "biased"])
+    assert capsys.readouterr().out == "wrote biased.onnx: onnxruntime reproduces torch to 2.0e-06\n"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"ONNX EXPORT IS UNTESTED: {', '.join(MISSING)} not installed")
 def test_the_exported_graph_gives_the_recorded_scores(tmp_path: Path):
@@ -45,6 +58,10 @@ def test_the_exported_graph_gives_the_recorded_scores(tmp_path: Path):
     done = ablate(tmp_path, "export", "s.yaml", "biased", "--onnx", "--out", "biased.onnx")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("wrote biased.onnx: onnxruntime reproduces torch to ")
+    done = ablate(tmp_path, "export", "s.yaml", "biased", "--onnx", "--out", "biased.onnx", "--json")
+    assert done.returncode == 0, done.stderr
+    printed = valid("export", json.loads(done.stdout))
+    assert printed["path"] == "biased.onnx" and 0 <= printed["difference"] <= TOLERANCE
 
     import onnxruntime
 

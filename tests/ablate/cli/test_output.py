@@ -7,8 +7,10 @@ import inspect
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -16,10 +18,15 @@ from jsonschema import Draft202012Validator
 
 from ablate.cli import commands as cli
 from ablate.cli.emitting import emit, output_schema, reference
+from ablate.cli.gate_commands import gate_record
 from ablate.cli.output import OUTPUTS, Evaluated, Value
+from ablate.gating import Gated
+from ablate.report.words import TABLE_METRICS
+from ablate.running.campaign import Gate
 from ablate.running.folder import Workspace
 from ablate.running.progress import JsonView
 from ablate.running.recorded import write_spec
+from ablate.study import effects
 from ablate.study.reading import parse_spec
 from tests.ablate.report_inputs import SPEC, write_study
 
@@ -101,6 +108,14 @@ def _healthy(capsys: pytest.CaptureFixture[str]) -> bool:
     return ended.value.code == 0
 
 
+def test_a_plan_looks_for_idle_settings_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = Mock(wraps=effects.idle_settings)
+    monkeypatch.setattr(effects, "idle_settings", looks)
+    assert len(checked(capsys, "plan", "tiny.yaml")["warnings"]) == looks.call_count == 1
+
+
 def test_mistakes_are_one_object_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.yaml").write_text("study: s\ndata: {dataset: strips}\nvariants: {a: {tail.q: 2}}\n")
     errors = valid("any command", json.loads(said(capsys, "plan", "bad.yaml", code=2)))["errors"]
@@ -153,6 +168,17 @@ def test_what_is_set_is_not_said_before_the_json(
     )  # fmt: skip
 
 
+def test_people_see_a_checkpoints_metrics_in_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = list(TABLE_METRICS)
+    metrics = pd.DataFrame([["test", "domain_a", "all", n, 0.5] for n in names], columns=_VALUE)
+    monkeypatch.setattr("ablate.running.published.evaluate_checkpoint", lambda *_, **__: metrics)
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["evaluate", "tiny.yaml", "--reference-checkpoint", "none.pth"])
+    assert "I-AUROC" in (told := capsys.readouterr().out) and "50.0" in told
+
+
 @pytest.mark.parametrize("command", ["data check", "data stripes", "doctor"])
 def test_nor_is_what_was_set_when_a_study_was_started(
     command: str, capsys: pytest.CaptureFixture[str]
@@ -182,6 +208,25 @@ def test_of_several_studies_a_program_names_one(capsys: pytest.CaptureFixture[st
         write_study(Path("results", name), SPEC.replace("directional-tail", name), pictures=False)
     (error,) = json.loads(said(capsys, "status", code=2))["errors"]
     assert error["hint"] == "name one: one, two"
+
+
+def test_a_gate_whose_runs_are_left_has_no_outcome() -> None:
+    gate = Gate(2, "deeper", "tiny-gate-2", 0.01, ("k",), {"tail.q": 0.1})
+    left = asdict(gate_record(Gated(gate, None, again=False, spent=0.04, budget=0.05, exit_code=130)))
+    assert (left["change"], left["verdict"], left["accepted"], left["low"]) == (
+        "deeper", "incomplete", False, None,
+    )  # fmt: skip
+    assert (left["number"], left["alpha"], left["spent"], left["budget"]) == (2, 0.01, 0.04, 0.05)
+
+
+@pytest.mark.slow
+def test_a_real_gate_of_one_seed_has_no_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("deeper.yaml").write_text("tail.alpha: 0.5\n")
+    found = checked(capsys, "gate", "deeper.yaml", "tiny.yaml", code=1)
+    assert (found["change"], found["seeds"], found["computed"]) == ("deeper", 1, 2)
+    assert found["low"] is None and found["high"] is None and found["difference"] is not None
+    again = checked(capsys, "gate", "deeper.yaml", "tiny.yaml", code=1)
+    assert again == {**found, "judged_before": True}
 
 
 @pytest.mark.slow

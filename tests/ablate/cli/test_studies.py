@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from ablate.cli import commands as cli
 from ablate.cli.studies import find_study, load_study, place_of
+from ablate.study import reading
 from model.errors import ConfigError, StorageError
 from tests.ablate.report_inputs import SPEC, write_study
 
@@ -39,6 +41,15 @@ def started(folder: Path, text: str = TINY) -> Path:
     (folder / "plan.json").write_text("{}")
     (folder / "spec.yaml").write_text(text)
     return folder
+
+
+def test_a_study_file_is_read_once_to_find_its_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started(here / "results" / "tiny")
+    (here / "mine.yaml").write_text(TINY)
+    read = Mock(wraps=reading.load_spec)
+    monkeypatch.setattr(reading, "load_spec", read)
+    assert find_study("mine.yaml", Path("results")) == Path("results/tiny")
+    assert read.call_count == 1
 
 
 def test_a_name_a_folder_and_a_file_mean_one_study(here: Path) -> None:

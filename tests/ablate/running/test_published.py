@@ -5,6 +5,7 @@ That the loaded model is the published one is reference-checked in tests/model/t
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from model.evaluation import predict
 from model.features import StreamedFeatures
 from model.ground_truth import load_truth
 from model.metrics import evaluate
+from tests.ablate.cli.test_output import valid
 
 SPEC = """
 study: published
@@ -81,10 +83,10 @@ def test_scores_equal_the_models_own(config: ModelConfig, tmp_path: Path):
     torch.save(published_names(model), tmp_path / "model.pth")
     (tmp_path / "study.yaml").write_text(SPEC)
     done = ablate(
-        "evaluate", "study.yaml", "--reference-checkpoint", "model.pth", "--out", "scores.csv", cwd=tmp_path
-    )
+        "evaluate", "study.yaml", "--reference-checkpoint", "model.pth", "--out", "scores.csv",
+        "--set", "seeds=1", "--json", cwd=tmp_path,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "I-AUROC" in done.stdout
 
     data = DataConfig(
         categories=("domain_a",), stripes=StripesConfig(size=64, train=2, test_good=3, test_bad=3)
@@ -99,6 +101,11 @@ def test_scores_equal_the_models_own(config: ModelConfig, tmp_path: Path):
     found = pd.read_csv(tmp_path / "scores.csv").query("stratum == 'all'").set_index("metric").value
     for name, value in wanted.items():
         assert found[name] == pytest.approx(value, abs=1e-6), name
+
+    printed = valid("evaluate", json.loads(done.stdout, parse_constant=pytest.fail))
+    values = {row["metric"]: row["value"] for row in printed["values"] if row["stratum"] == "all"}
+    for name, value in wanted.items():
+        assert values[name] == pytest.approx(value, abs=1e-6), name
 
 
 def test_a_wrong_checkpoint_is_one_line(tmp_path: Path):

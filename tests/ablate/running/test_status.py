@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.running.status import RunStatus, status, time_left
+from ablate.study.text import json_text
 from model.errors import StorageError
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import finish, open_study, take
@@ -28,7 +29,7 @@ def test_status_tells_the_states_apart(tmp_path: Path) -> None:
     assert {run.variant: run.state for run in state.runs} == {name: name for name in names}
     assert state.last_error == "failed, seed 0: ValueError: no"
     assert state.failed[0].log.endswith(f"{failed.run.key}.log")
-    assert json.loads(json.dumps(state.as_dict()))["counts"]["done"] == 1
+    assert json.loads(json_text(state))["counts"]["done"] == 1
     assert state.sessions == ()
     assert state.elapsed is None
     running.lock.release()

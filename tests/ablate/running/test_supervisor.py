@@ -31,6 +31,7 @@ from ablate.running.locks import locked
 from ablate.running.session import RunOptions, new_session, open_session, write_session
 from ablate.running.status import status
 from ablate.running.supervisor import Slot, Supervisor, Work, run_study
+from ablate.study.text import json_text
 from model.errors import DataError, StorageError, UserError
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.studies import PATIENCE, open_ledger, open_study, wait_for
@@ -447,7 +448,7 @@ def test_another_process_sees_the_study_run(tmp_path: Path, log: Path) -> None:
                 assert 0 < watched.done <= watched.total == 60
                 assert watched.note.startswith("loss ")
                 assert watched.seconds is not None
-            json.dumps(state.as_dict())
+            json_text(state)
             assert clean(tmp_path / "study", dry=False, interrupted=True) == []
             screen = Console(file=io.StringIO(), width=120)
             screen.print(progress.render(state))

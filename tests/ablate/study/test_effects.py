@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from ablate.study import spec as spec_module
 from ablate.study.effects import idle_settings
 from ablate.study.reading import load_spec, parse_spec
 
@@ -50,6 +52,17 @@ def test_all_are_named_in_the_order_of_the_file() -> None:
     variants = "variants:\n  a: {tail.beta: 0.3}\n  b: {tail.length: 5, tail.q: 0.02}\n"
     text = f"base: {{bias.half_width: 3}}\n{variants}"
     assert [line.split(":")[1] for line in idle(text)] == ["3", "5", "6"]
+
+
+def test_many_variants_take_as_many_looks_each_as_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    variants = "".join(f"  v{i}: {{tail.q: 0.{i + 2}, tail.alpha: 0.5}}\n" for i in range(7))
+    spec = parse_spec(f"{HEAD}variants:\n{variants}", Path("s.yaml"), env={})
+    rows, configs = Mock(wraps=spec_module.rows_of), Mock(wraps=spec_module.build_config)
+    monkeypatch.setattr(spec_module, "rows_of", rows)
+    monkeypatch.setattr(spec_module, "build_config", configs)
+    assert idle_settings(spec) == ()
+    assert rows.call_count == 1
+    assert configs.call_count == 7 * (1 + 2)  # each as it is, and without each of its settings
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda path: path.stem)
