@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import pandas as pd
 
 from ablate.evidence.reading import read_frame
 from ablate.evidence.stats import POINTS
+from ablate.evidence.tried import Trial, read_trials
 from ablate.running.folder import Workspace
 from ablate.running.scores import reporting_split
 from ablate.study.arms import arm_of
-from ablate.study.dimensions import here
+from ablate.study.dimensions import Space, here
 from ablate.study.settings import unnest
 from ablate.study.spec import SearchConfig, StudySpec
 from model.config import ModelConfig, dump_config
@@ -51,6 +52,9 @@ class Searched:
     """What the winner had to keep."""
     broken: int = 0
     """Configurations that broke a constraint."""
+    trials: tuple[Trial, ...] = ()
+    """What was tried."""
+    space: Space = field(default_factory=dict)
 
     @property
     def optimism(self) -> float:
@@ -79,6 +83,7 @@ def read_searched(
         failed = int((trials["state"] == "fail").sum())
         finished = int((~trials["state"].isin(["running", "waiting"])).sum())
         able = done[done["broken"].isna()] if search.constraints else done
+        listed = read_trials(table, search)
         front = int((trials["front"] == "yes").sum()) if search.objectives else 0
     except (OSError, ValueError, KeyError):
         return None
@@ -100,6 +105,8 @@ def read_searched(
         front=front,
         constraints=search.constraints,
         broken=len(done) - len(able),
+        trials=listed,
+        space=search.space,
     )
 
 

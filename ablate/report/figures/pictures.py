@@ -18,6 +18,7 @@ from ablate.report.figures import (
     gallery,
     heat_map,
     mechanism,
+    searches,
     slopes,
     specifications,
 )
@@ -33,6 +34,7 @@ SECTIONS: Mapping[str, Sequence[Callable[[Judgement], Iterator[Drawing]]]] = {
     "strata": (mechanism.drawings,),
     "factors": (factor_lines.drawings, heat_map.drawings),
     "training": (curves.drawings,),
+    "search": (searches.drawings,),
     "gallery": (gallery.drawings,),
 }
 """The report's sections and what is drawn for each."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,14 @@ from ablate.evidence.searched import Searched, read_searched
 from ablate.report.findings import caveats
 from ablate.report.tables.notes import search_note
 from ablate.study.dimensions import Choices, Range
+from ablate.study.spec import SearchConfig
 from tests.ablate.report_inputs import results
 
-SEARCH: Any = SimpleNamespace(
+SEARCH = SearchConfig(
     space={"tail.q": Range(0.01, 0.5), "tail.direction": Choices(("horizontal", "vertical"))},
     seeds=(0, 1),
     objective="image_auroc",
     categories=("domain_c",),
-    objectives=(),
-    constraints=(),
 )
 TRIALS = """\
 trial,state,objective,seconds,reason,tail.q,tail.direction
@@ -55,7 +53,7 @@ def test_what_breaks_a_constraint_promised_nothing(tmp_path: Path) -> None:
     marked = [lines[0] + ",broken", lines[1] + ",", lines[2] + ",", lines[3] + ",aupro >= 50 by 2"]
     lower = "4,complete,0.83,1,,0.03,vertical,"
     (tmp_path / "search.csv").write_text("\n".join([*marked, lower]) + "\n")
-    search = SimpleNamespace(**{**vars(SEARCH), "constraints": ("aupro >= 50",)})
+    search = replace(SEARCH, constraints=("aupro >= 50",))
     frame = results({"dinomaly": 0.0, "best": 0.02}, noise=0.0, strata=False).frame
     found = read_searched(tmp_path / "search.csv", search, frame, BASE, "dinomaly", "best")
     assert found is not None and found.promised == pytest.approx(3.0) and found.broken == 1
@@ -67,7 +65,7 @@ def test_the_front_of_two_objectives_is_counted(tmp_path: Path) -> None:
     rows = ["trial,state,objective,seconds,reason,aupro,front,tail.q,tail.direction"]
     rows += ["0,complete,0.80,1,,0.5,,0.1,horizontal", "1,complete,0.86,1,,0.6,yes,0.02,vertical"]
     (tmp_path / "search.csv").write_text("\n".join([*rows, "2,complete,0.84,1,,0.7,yes,0.3,vertical"]))
-    search = SimpleNamespace(**{**vars(SEARCH), "objectives": ("image_auroc", "aupro")})
+    search = replace(SEARCH, objectives=("image_auroc", "aupro"))
     frame = results({"dinomaly": 0.0, "best": 0.02}, noise=0.0, strata=False).frame
     found = read_searched(tmp_path / "search.csv", search, frame, BASE, "dinomaly", "best")
     assert found is not None and found.front == 2 and found.promised == pytest.approx(6.0)
