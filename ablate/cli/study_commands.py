@@ -105,7 +105,7 @@ def run(
     cache: Cache = None,
 ) -> None:
     """Run a study: what is missing of it; finished runs are never repeated."""
-    from ablate.cli.printing import busy, make_console, print_notes
+    from ablate.cli.printing import busy, make_console, print_notes, print_overrides
 
     with busy(None if as_json or dry_run else make_console(plain=plain), f"reading {spec or 'the study'}"):
         if until_decided:
@@ -114,10 +114,12 @@ def run(
         elif max_seeds is not None:
             raise ConfigError("--max-seeds says how far --until-decided goes", hint="give both")
         study = load_study(
-            spec, sets, smoke, results=results, echo=not as_json, max_plan=max_plan, threads=threads
+            spec, sets, smoke, results=results, echo=False, max_plan=max_plan, threads=threads
         )
         results = place_of(spec, results).results
         lacks = check_weights(study)
+    if not as_json:  # once the turning sign is gone, which lines of others would tear
+        print_overrides(make_console(plain=plain), study)
     idle = warn_of(study)
     if not as_json:
         print_notes(make_console(plain=plain), lacks)

@@ -68,3 +68,15 @@ def test_the_reports_path_is_a_link(tmp_path: Path) -> None:
     print_ending(Console(file=output, force_terminal=True, width=100), judged(), page)
     assert page.as_uri() in output.getvalue()
     assert f"{page}" in output.getvalue().replace(page.as_uri(), "")
+
+
+def test_what_was_set_stands_on_lines_of_its_own(tmp_path: Path) -> None:
+    spec = tmp_path / "study.yaml"
+    spec.write_text(
+        "study: s\ndata: {dataset: folder, root: nowhere}\nbase: {preset: pocket}\nvariants: {a: {}}\n"
+    )
+    code, output = at_terminal("run", str(spec), "--set", "seeds=1", "--results", str(tmp_path / "results"))
+    assert code == 2 and "nowhere does not exist" in output
+    # The turning sign's line has been wiped before anything else is written on it.
+    before = output[: output.index("set seeds")]
+    assert before.rindex("\x1b[2K") > before.rindex("reading")
