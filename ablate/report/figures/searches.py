@@ -251,6 +251,8 @@ def _of_trial(dimension: Dimension, trial: Trial, path: str) -> float:
 
 def _axis(ax: Axes, which: str, dimension: Dimension, path: str, inches: float) -> None:
     """Scale, ticks and name of an axis on which a setting stands, ``inches`` long."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_label_text(path)
     if isinstance(dimension, Choices):
@@ -260,3 +262,7 @@ def _axis(ax: Axes, which: str, dimension: Dimension, path: str, inches: float) 
         (ax.set_xlim if which == "x" else ax.set_ylim)(-0.5, len(names) - 0.5)
     elif dimension.log:
         (ax.set_xscale if which == "x" else ax.set_yscale)("log")
+        within = (1.0, 2.0, 5.0) if dimension.high < 100 * dimension.low else (1.0,)
+        axis.set_major_locator(LogLocator(subs=within))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
