@@ -14,7 +14,7 @@ import numpy as np
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.searched import Searched
 from ablate.evidence.stats import POINTS
-from ablate.evidence.tried import Effect, Surface, Trial, choice_text, enough
+from ablate.evidence.tried import Effect, Surface, Trial, choice_text, enough, winner_of
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     BLUE,
@@ -227,12 +227,6 @@ def _scatter(
     for members, look in kinds:
         if members:
             ax.scatter(*zip(*map(place, members), strict=True), **look)
-
-
-def winner_of(trials: Sequence[Trial]) -> Trial | None:
-    """The trial that a search ends with: the best by its objectives in order, the oldest of equals."""
-    able = [trial for trial in trials if trial.values and not trial.broken]
-    return max(able, key=lambda trial: (*trial.values, -trial.number), default=None)
 
 
 def _place(dimension: Dimension, value: Any) -> float:
