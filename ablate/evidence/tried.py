@@ -219,3 +219,9 @@ def enough(trials: Sequence[Trial]) -> bool:
     """Whether a forest says anything: enough judged configurations, and not all of one value."""
     values = {trial.values[0] for trial in trials if trial.values}
     return sum(bool(trial.values) for trial in trials) >= LEAST_TRIALS and len(values) > 1
+
+
+def winner_of(trials: Sequence[Trial]) -> Trial | None:
+    """The trial that a search ends with: the best by its objectives in order, the oldest of equals."""
+    able = [trial for trial in trials if trial.values and not trial.broken]
+    return max(able, key=lambda trial: (*trial.values, -trial.number), default=None)

@@ -79,6 +79,7 @@ def render(
         tables={table.name: table for table in tables},
         strata_tables=[table for table in tables if table.name.startswith("strata_")],
         factor_tables=[t for t in tables if t.name.startswith(("factors", "crossed"))],
+        search_tables=[t for t in tables if t.name == "search" or t.name.startswith("search_")],
         pictures=pictures,
         header_groups=_header_groups,
         verdict_text=verdict_text,

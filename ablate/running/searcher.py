@@ -162,7 +162,7 @@ class Searcher:
                 return ending
             if single and step not in known and tally.objectives:
                 trial.report(tally.objectives[0], step)
-            if step + 1 < len(plan.runs) and single and trial.should_prune():
+            if single and step + 1 < len(plan.runs) and self._prune(held, trial):
                 study.tell(held.number, state=TrialState.PRUNED)
                 return ending
             if ending is not None:
@@ -171,6 +171,12 @@ class Searcher:
             self.configurations.annotate(held.trial_id, {BREACHES: tally.breaches})
         study.tell(held.number, tally.objectives)
         return None
+
+    def _prune(self, held: Held, trial: Trial) -> bool:
+        """Whether the trial is to be stopped; by the median never that of the baseline."""
+        if self.search.pruner == "median" and held.params == self.definition.baseline_params:
+            return False
+        return trial.should_prune()
 
     def _finish(self, run: Run, executor: Executor) -> Ending | None:
         """See to it that ``run`` has an outcome, and give None; DONE or STOPPED if it was left without.

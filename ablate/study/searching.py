@@ -137,9 +137,10 @@ def _judging(given: Mapping[str, Set], values: Mapping[str, Any], data: DataConf
         if first == second:
             given["objectives"].value.mark.fail(f"search.objectives: '{first}' is given twice")
         found["objective"] = first
-    if values.get("pruner") == "wilcoxon" and any(found.values()):
+    pruner = values.get("pruner", "none")
+    if pruner != "none" and any(found.values()):
         given["pruner"].value.mark.fail(
-            "search.pruner: wilcoxon knows one objective and no constraints", hint="pruner: none"
+            f"search.pruner: {pruner} knows one objective and no constraints", hint="pruner: none"
         )
     return found
 

@@ -153,8 +153,9 @@ class SearchConfig:
     sampler: Literal["tpe", "random", "gp", "grid"] = "tpe"
     """Tree-structured Parzen estimator, uniform at random, Gaussian process, or every combination of the
     space's values."""
-    pruner: Literal["none", "wilcoxon"] = "none"
-    """Stop a trial early when a paired test over its runs says it cannot win, or never."""
+    pruner: Literal["none", "wilcoxon", "median"] = "none"
+    """Stop a trial early when a paired test over its runs says it cannot win, when its mean falls below the
+    median of others after as many runs, or never."""
     trials: Positive = 50
     """Configurations to try; of a grid, as many as it has."""
     objective: MetricName = "image_auroc"

@@ -14,7 +14,7 @@ import numpy as np
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.searched import Searched
 from ablate.evidence.stats import POINTS
-from ablate.evidence.tried import Effect, Surface, Trial, choice_text, enough
+from ablate.evidence.tried import Effect, Surface, Trial, choice_text, enough, winner_of
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     BLUE,
@@ -229,12 +229,6 @@ def _scatter(
             ax.scatter(*zip(*map(place, members), strict=True), **look)
 
 
-def winner_of(trials: Sequence[Trial]) -> Trial | None:
-    """The trial that a search ends with: the best by its objectives in order, the oldest of equals."""
-    able = [trial for trial in trials if trial.values and not trial.broken]
-    return max(able, key=lambda trial: (*trial.values, -trial.number), default=None)
-
-
 def _place(dimension: Dimension, value: Any) -> float:
     """Where a value stands on its axis: a choice by its number."""
     if isinstance(dimension, Choices):
@@ -251,6 +245,8 @@ def _of_trial(dimension: Dimension, trial: Trial, path: str) -> float:
 
 def _axis(ax: Axes, which: str, dimension: Dimension, path: str, inches: float) -> None:
     """Scale, ticks and name of an axis on which a setting stands, ``inches`` long."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axis = ax.xaxis if which == "x" else ax.yaxis
     axis.set_label_text(path)
     if isinstance(dimension, Choices):
@@ -260,3 +256,7 @@ def _axis(ax: Axes, which: str, dimension: Dimension, path: str, inches: float) 
         (ax.set_xlim if which == "x" else ax.set_ylim)(-0.5, len(names) - 0.5)
     elif dimension.log:
         (ax.set_xscale if which == "x" else ax.set_yscale)("log")
+        within = (1.0, 2.0, 5.0) if dimension.high < 100 * dimension.low else (1.0,)
+        axis.set_major_locator(LogLocator(subs=within))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())

@@ -14,6 +14,7 @@ from ablate.report.tables.factors import factor_tables
 from ablate.report.tables.levels import levels_table
 from ablate.report.tables.main import main_table
 from ablate.report.tables.mechanism import mechanism_table
+from ablate.report.tables.searches import search_tables
 from ablate.report.tables.strata import strata_table
 
 
@@ -30,4 +31,5 @@ def all_tables(judgement: Judgement, style: Style = USUAL) -> list[Table]:
         tables.append(strata_table(judgement, metric, style))
     tables.append(strata_table(judgement, "token_distance_gap", scale=1.0, decimals=3))
     tables.append(mechanism_table(judgement))
+    tables.extend(search_tables(judgement, style))
     return [replace(t, study=results.name) for t in tables if t is not None and t.rows]

@@ -5,6 +5,7 @@ Reference-checked: its trials against Optuna's own reader. Fake runs score best 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -535,6 +536,79 @@ def test_wilcoxon_pruning_stops_what_cannot_win(tmp_path: Path) -> None:
     assert [trial.state.name for trial in part.configurations.all()] == ["COMPLETE", "PRUNED"]
     assert Counter(ran)[0.1] == 8
     assert len(ran) == 8 + PRUNE_RUNS
+
+
+def test_median_pruning_on_one_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it stops between runs"):
+        run(tmp_path, make_spec(seeds=1, pruner="median"))
+
+
+def test_median_pruning_stops_the_worse_half_but_not_the_baseline(tmp_path: Path) -> None:
+    space = "    tail.q: {low: 0.1, high: 0.8, step: 0.1}"
+    spec = make_spec(trials=None, space=space, sampler="grid", seeds=3, pruner="median")
+    part = searcher(tmp_path, spec)
+    baseline = part.hold()  # its worker comes to it last
+    assert isinstance(baseline, Held) and baseline.params == {"tail.q": 0.1}
+    ran: list[float] = []
+
+    def executor(run: Any, folder: Path, _: Any) -> None:
+        ran.append(round(run.config.tail.q, 6))
+        fakes.write_metrics(run, folder, 0.5 + 0.1 * run.config.tail.q * (-1 if ran[-1] > 0.65 else 1))
+
+    while isinstance(held := part.hold(), Held):
+        with held.lock:
+            part.judge(held, executor)
+    with baseline.lock:
+        part.judge(baseline, executor)
+    found = {round(t.params["tail.q"], 6): t.state.name for t in part.configurations.all()}
+    pruned = [q for q, state in found.items() if state == "PRUNED"]
+    assert pruned == [0.7, 0.8] and Counter(ran)[0.7] == Counter(ran)[0.8] == 1
+    assert Counter(ran)[0.1] == 3 and found[0.1] == "COMPLETE"
+
+
+# --- kills --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sampler", "count"),
+    [("tpe", 5), ("random", 5), pytest.param("gp", 12, marks=pytest.mark.slow), ("grid", 5)],
+)
+def test_kills_change_neither_proposals_nor_winner(tmp_path: Path, sampler: str, count: int) -> None:
+    """Every worker of the second search dies: holding a trial, or between two of its runs."""
+    space = "    tail.q: {low: 0.1, high: 0.5, step: 0.1}"
+    if sampler == "gp":
+        space = "    tail.q: {low: 0.1, high: 0.5}"
+    spec = make_spec(trials=None if sampler == "grid" else count, sampler=sampler, space=space)
+    calm = searcher(tmp_path / "calm", spec)
+    judge_all(calm, fakes.with_aupro)
+
+    def once(run: Any, folder: Path, reporter: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            died.append(kill)
+            raise KeyboardInterrupt
+        fakes.with_aupro(run, folder, reporter)
+
+    died: list[int] = []
+    for kill in range(40):
+        part, left = searcher(tmp_path / "killed", spec), kill % 3
+        held = part.hold()
+        if not isinstance(held, Held):
+            break
+        with held.lock, contextlib.suppress(KeyboardInterrupt):
+            part.judge(held, once)
+    assert len(died) >= count
+    stormy = searcher(tmp_path / "killed", spec)
+    judge_all(stormy, fakes.with_aupro)
+
+    def told(part: Searcher) -> list[tuple[Any, ...]]:
+        return [(t.params, t.values, t.state.name) for t in part.configurations.all()]
+
+    assert told(stormy) == told(calm) and len(told(calm)) == count
+    winners = [best_trial(part.configurations) for part in (calm, stormy)]
+    assert winners[0] is not None and winners[1] is not None
+    assert winners[0].number == winners[1].number
 
 
 # --- the definition -----------------------------------------------------------------------------

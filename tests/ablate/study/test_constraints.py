@@ -100,6 +100,10 @@ def test_the_first_objective_is_the_one_that_decides() -> None:
             "  pruner: wilcoxon\n  constraints: [aupro >= 5]",
             "s.yaml:5:11: search.pruner: wilcoxon knows one objective and no constraints (pruner: none)",
         ),
+        (
+            "  pruner: median\n  objectives: [aupro, image_auroc]",
+            "s.yaml:5:11: search.pruner: median knows one objective and no constraints (pruner: none)",
+        ),
     ],
 )
 def test_a_mistake_names_its_place(rest: str, message: str) -> None:

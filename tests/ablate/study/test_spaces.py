@@ -85,6 +85,13 @@ def test_a_condition_may_name_several_values() -> None:
     assert search.space["tail.q"] == Range(0.1, 0.2, when={"tail.direction": ["vertical", "both"]})
 
 
+def test_an_arms_own_knob_may_depend_on_what_all_arms_have() -> None:
+    own = "{b: {tail.q: {low: 0.1, high: 0.2, when: {tail.direction: both}}}}"
+    rest = f"  arms: {own}\nvariants: {{a: {{}}, b: {{}}}}"
+    search = read("    tail.direction: [vertical, both]", rest)
+    assert search.arms["b"]["tail.q"] == Range(0.1, 0.2, when={"tail.direction": ["both"]})
+
+
 CIRCLE = """\
     tail.direction: {choices: [vertical, both], when: {tail.form: masked}}
     tail.form: {choices: [gradient, masked], when: {tail.direction: both}}"""

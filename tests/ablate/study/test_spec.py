@@ -355,8 +355,8 @@ def test_a_mistake_names_its_place(old: str, new: str, message: str) -> None:
          "(give a list of choices)"),
         ("high: 0.2,", "", "s.yaml:5:13: missing key 'high' in search.space.tail.q"),
         ("trials:", "trails:", "s.yaml:8:3: unknown key 'trails' in search (did you mean 'trials'?)"),
-        ("trials: 7", "pruner: wilcox", "s.yaml:8:11: search.pruner: 'wilcox' is not one of none, wilcoxon "
-         "(did you mean 'wilcoxon'?)"),
+        ("trials: 7", "pruner: wilcox", "s.yaml:8:11: search.pruner: 'wilcox' is not one of none, "
+         "wilcoxon, median (did you mean 'wilcoxon'?)"),
         ("trials: 7", "fresh_seeds: [1, 9]", "s.yaml:8:16: search.fresh_seeds: the search itself uses 1 "
          "(the winner must be judged on seeds it was not chosen by)"),
         ("[domain_c]", "[domain_d]", "s.yaml:10:3: search.categories: unknown category 'domain_d' "

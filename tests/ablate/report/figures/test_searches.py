@@ -9,10 +9,10 @@ import pytest
 
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.searched import Searched
-from ablate.evidence.tried import Trial
+from ablate.evidence.tried import Trial, winner_of
 from ablate.report.figures.paper import paper_of
 from ablate.report.figures.pictures import laid_out
-from ablate.report.figures.searches import draw_front, draw_history, drawings, winner_of
+from ablate.report.figures.searches import draw_front, draw_history, drawings
 from ablate.report.figures.style import Drawing, style
 from ablate.study.dimensions import Choices, Range, Space
 from tests.ablate.report.figures.test_pictures import overlaps, visible_ticks_only
