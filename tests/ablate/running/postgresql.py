@@ -67,7 +67,7 @@ class PostgresServer:
             stderr=(self.folder / "log").open("ab"),
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not self.answers():
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < deadline

@@ -47,6 +47,7 @@ from ablate.study.reading import parse_spec
 from ablate.study.spec import StudySpec
 from model.errors import ConfigError, StorageError
 from tests.ablate import runner_fakes as fakes
+from tests.ablate.running.studies import PATIENCE, wait_for
 
 SPEC = """
 study: s
@@ -184,6 +185,8 @@ def test_an_interrupted_search_continues_with_the_same_configurations(tmp_path: 
         "r = t.run_search(t.make_spec(trials=3, iterations=12), Path(sys.argv[1]), "
         "t.options('steps', workers=2)); print(r.lines); sys.exit(r.exit_code)"
     )
+    hold = Path(f"{log}.hold")  # no trial ends before both workers have been seen
+    hold.touch()
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -191,16 +194,20 @@ def test_an_interrupted_search_continues_with_the_same_configurations(tmp_path: 
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     )
-    deadline = time.monotonic() + 20
-    while len(fakes.notes(log, "step")) < 8 and time.monotonic() < deadline:
-        time.sleep(0.05)
+
+    def both_work() -> bool:
+        steps = Counter(key for key, _ in fakes.notes(log, "step"))
+        return len(steps) == 2 and min(steps.values()) > 2
+
+    wait_for(both_work, log.read_text)
     state = status(tmp_path / "s")
     assert state.search is not None
     assert (state.search.trials, state.search.running) == (3, 2)
     os.kill(int(fakes.notes(log, "ran")[0][1]), signal.SIGKILL)  # a worker: its trial goes on
-    time.sleep(0.7)
+    wait_for(lambda: len(fakes.notes(log, "ran")) == 3, log.read_text)
     process.send_signal(signal.SIGTERM)
-    text, _ = process.communicate(timeout=20)
+    text, _ = process.communicate(timeout=PATIENCE)
+    hold.unlink()
     assert process.returncode == 143, text
     assert "continue with" in text
     before = {trial.number: trial.params for trial in trials(tmp_path)}
