@@ -15,7 +15,6 @@ import contextlib
 import functools
 import math
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -55,24 +54,15 @@ from ablate.running.session import (
     live_sessions,
     new_session,
 )
+from ablate.running.slots import TICK, Slot
 from ablate.running.status import StudyStatus, read_status
 from ablate.study.plan import Plan
 from model.errors import StorageError, UserError
 from model.files import read_json
 from model.machine import available_cores
 
-TICK = 0.2
-"""Seconds between looks at the workers."""
 RUNS_PER_LOOK = 300
 """A study of so many runs is looked at every TICK, a larger one more seldom: looking costs time, too."""
-IDLE_DEATHS = 2
-"""Deaths of its own outside any run after which a worker is not started again: it cannot work at all."""
-IDLE_KILLS = 10
-"""Kills from outside after which it is given up: what it needs to begin does not fit into memory."""
-PREPARING_KILLS = 3
-"""The same of preparation, which may have worked for long each time."""
-LONGEST_PAUSE = 30.0
-"""Seconds before a worker that is killed again and again is started once more; the first time, TICK."""
 
 
 @dataclass(frozen=True)
@@ -163,22 +153,6 @@ def supervise(workspace: Workspace, work: Work, session: Session, view: View) ->
 def print_error(line: str) -> None:
     """A line on stderr."""
     print(line, file=sys.stderr, flush=True)
-
-
-@dataclass
-class Slot:
-    """A worker's place, and who has it."""
-
-    number: int
-    incarnation: int = 0
-    process: subprocess.Popen[bytes] | None = None
-    due: float | None = None
-    """When it is to be started again, by the monotonic clock."""
-    idle_deaths: int = 0
-    idle_kills: int = 0
-    """In a row, from outside."""
-    verdict: tuple[Kind, str] | None = None
-    """Why we killed it, if we did."""
 
 
 class Supervisor:
@@ -323,21 +297,14 @@ class Supervisor:
 
         Who is killed again and again is given up, too; the others, if any are left, go on without.
         """
-        preparing, wait = slot.number == PREPARING, 0.0
-        if -code in FROM_OUTSIDE:
-            wait = min(TICK * 2**slot.idle_kills, LONGEST_PAUSE)
-            slot.idle_kills += 1
-            if slot.idle_kills >= (PREPARING_KILLS if preparing else IDLE_KILLS):
-                if not any(other.process or other.due for other in self.slots):
-                    raise self._hopeless(slot, code)
-                self.view.say(f"worker {slot.number}: {death(code)} again and again; it stays so")
-                return
-            if wait > 1.0:
-                self.view.say(f"worker {slot.number}: {death(code)}; it is started again in {wait:.0f} s")
-        else:
-            slot.idle_deaths += 1
-            if slot.idle_deaths >= (1 if preparing else IDLE_DEATHS):
+        wait = slot.pause_after(code)
+        if wait is None:
+            if -code not in FROM_OUTSIDE or not any(other.process or other.due for other in self.slots):
                 raise self._hopeless(slot, code)
+            self.view.say(f"worker {slot.number}: {death(code)} again and again; it stays so")
+            return
+        if wait > 1.0:
+            self.view.say(f"worker {slot.number}: {death(code)}; it is started again in {wait:.0f} s")
         slot.due = time.monotonic() + wait
 
     def _forget(self, slot: Slot) -> dict[str, Any]:

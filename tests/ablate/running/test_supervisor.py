@@ -216,8 +216,8 @@ MEMORY = r"a worker cannot work.*SIGKILL; often: the system ran out of memory.*f
 def test_what_is_always_killed_while_starting_is_given_up(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], born: int
 ) -> None:
-    monkeypatch.setattr("ablate.running.supervisor.IDLE_KILLS", 4)
-    monkeypatch.setattr("ablate.running.supervisor.LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr("ablate.running.slots.IDLE_KILLS", 4)
+    monkeypatch.setattr("ablate.running.slots.LONGEST_PAUSE", 0.2)
     with pytest.raises(UserError, match=MEMORY):
         run(tmp_path, **changes)
     assert len(fakes.notes(log, "born")) == born
@@ -227,7 +227,7 @@ def test_what_is_always_killed_while_starting_is_given_up(
 def test_the_others_go_on_without_a_worker_that_is_always_killed(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ablate.running.supervisor.IDLE_KILLS", 1)
+    monkeypatch.setattr("ablate.running.slots.IDLE_KILLS", 1)
     said: list[str] = []
     plan = fakes.make_fake_plan(("base",), 4)
     result = run_study(
