@@ -57,6 +57,8 @@ class JudgedClaim:
     p_holm: float = NAN
     """``p`` adjusted over ``family``."""
     family: int = 1
+    step: int = 1
+    """Claims of the family that Holm has left when it comes to this one, itself included."""
 
     @property
     def low(self) -> float:
@@ -111,11 +113,12 @@ class JudgedClaim:
         made = self.images
         if made is None or np.isnan(made.low):
             return True
+        # Of a sequential claim at the error by which its seeds are judged, at Holm's step and these looks:
+        # the interval that is shown is that of the first step.
+        spent = None if self.sequential is None else self.sequential.spent(self.step)
         if self.claim.direction == "~":
-            # Of a sequential claim, at the error that its own test spends at this many seeds.
-            spent = None if self.sequential is None else self.sequential.one_sided
             return made.within(self.claim.margin, spent)
-        return made.low > self.claim.margin or made.high < self.claim.margin
+        return made.apart(self.claim.margin, spent)
 
     @property
     def _undecided(self) -> ClaimVerdict:
@@ -221,7 +224,10 @@ def adjusted(judged: Sequence[JudgedClaim]) -> tuple[JudgedClaim, ...]:
     for i, one in enumerate(found):
         groups.setdefault((one.exploratory, one.claim.direction == "~"), []).append(i)
     for members in groups.values():
-        for i, p in zip(members, holm_adjusted([found[i].p for i in members]), strict=True):
-            d = replace(found[i].difference, family=len(members), p_holm=p)
-            found[i] = replace(found[i], difference=d, p_holm=p, family=len(members))
+        own = [found[i].p for i in members]
+        order = np.argsort(np.argsort(own, kind="stable"), kind="stable")
+        for i, p, rank in zip(members, holm_adjusted(own), order, strict=True):
+            size = len(members)
+            d = replace(found[i].difference, family=size, p_holm=p)
+            found[i] = replace(found[i], difference=d, p_holm=p, family=size, step=size - int(rank))
     return tuple(found)

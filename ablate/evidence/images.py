@@ -187,6 +187,13 @@ class SeedsAndImages:
         half = _half_widths(self.seed_variance, self.image_variance, self.seeds, level)[1]
         return abs(self.mean) + half < margin
 
+    def apart(self, value: float, two_sided: float | None = None) -> bool:
+        """Whether the mean is apart from ``value``, for new seeds and new images, by a two-sided test at
+        this error (``alpha`` if not given)."""
+        level = self.alpha if two_sided is None else two_sided
+        half = _half_widths(self.seed_variance, self.image_variance, self.seeds, level)[1]
+        return abs(self.mean - value) > half
+
     def width_change(self, seeds: int = 0, images: int = 0) -> float:
         """Relative change of the second interval's width from more of either, of the same mix: -0.4 is 40 %
         narrower. NaN where there is no width."""

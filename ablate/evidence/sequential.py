@@ -9,7 +9,7 @@ unit (points).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -109,6 +109,7 @@ class Look:
 class SequentialVerdict:
     """Ingredients of a claim's verdict after ``n`` seeds; what to call it is the caller's."""
 
+    plan: Plan
     hypothesis: Hypothesis
     n: int
     p: float
@@ -127,8 +128,6 @@ class SequentialVerdict:
     level: float
     """Two-sided p of the t-test that would decide at these seeds: what one look may spend; 0 where none
     would."""
-    one_sided: float
-    """The same of a one-sided test (of an equivalence)."""
     looks: tuple[Look, ...]
     futile: bool
     """Even a run of luck (one-sided 90 %) would not reach the boundary by the declared seeds."""
@@ -137,6 +136,14 @@ class SequentialVerdict:
     more_seeds: int | None
     """About how many more would decide, if the observed effect and spread are the true ones (an even
     chance; no promise of power). 0 if decided at ``plan.level``; None: undefined or above the cap."""
+
+    def spent(self, step: int) -> float:
+        """What a t-test of these seeds alone may spend where ``step`` claims of the family are left: of
+        both sides, of an equivalence of each; 0 where none would decide. Where the evidence peaked with
+        fewer seeds, and the boundary was wider, at that one: a verdict is not withdrawn."""
+        side: Side = "above" if self.hypothesis.kind == "equivalent" else "both"
+        plan = replace(self.plan, family=step)
+        return max(nominal_p(n, plan, side) for n in {self.n, self.peaked})
 
     @property
     def identical(self) -> bool:
@@ -196,6 +203,7 @@ def judge(
     current = [(float(x[-1]), side) for x, side in t] if n >= 2 and sd > 0 else []
     decided = bool(n) and p[-1] <= plan.level
     return SequentialVerdict(
+        plan=plan,
         hypothesis=hypothesis,
         n=n,
         p=float(p[-1]) if n else 1.0,
@@ -206,7 +214,6 @@ def judge(
         low=low,
         high=high,
         level=nominal_p(n, plan),
-        one_sided=nominal_p(n, plan, "above"),
         looks=tuple(
             Look(k, float(p[k - 1]), float(d[:k].mean()), *repeated_interval(d[:k], plan)) for k in seen
         ),

@@ -165,9 +165,37 @@ def test_a_sequential_equivalence_asks_new_images_at_the_error_it_spends(tmp_pat
     fixed = Judgement(replace(made, claims=(claim,))).claims[0]
     looked = Judgement(replace(made, claims=(claim,), max_seeds=20, first_look=5)).claims[0]
     assert looked.sequential is not None and looked.images is not None
-    assert 0 < looked.sequential.one_sided < 0.05
-    widths = [m for m in np.linspace(0, 6, 601) if not looked.images.within(m, looked.sequential.one_sided)]
+    spent = looked.sequential.spent(looked.step)
+    assert 0 < spent < 0.05
+    widths = [m for m in np.linspace(0, 6, 601) if not looked.images.within(m, spent)]
     assert fixed.images is not None and fixed.images.within(max(widths) - 0.02)
+
+
+def test_images_are_asked_at_the_step_at_which_the_seeds_decide(tmp_path: Path) -> None:
+    """Holm's last step is as strict as a claim by itself, whatever interval is shown."""
+    gains = [2.0, 1.4, 2.7, 1.6, 2.2, 1.9]
+    made = write_scores(study(gains, categories=("a",)), tmp_path, 4000, 0.4, 0.0)
+    others = tuple(replace(ABOVE, metric="aupro", margin=m) for m in (-5.0, -4.0, -3.0))
+    values = [
+        made.frame.assign(metric="aupro", value=0.8 + 0.001 * made.frame["seed"]),
+        made.frame,
+    ]
+    alone = Judgement(replace(made, max_seeds=20, first_look=3)).claims[0]
+    many = replace(made, frame=pd.concat(values), claims=(*others, ABOVE), max_seeds=20, first_look=3)
+    *_, found = Judgement(many).claims
+    assert (found.family, alone.family) == (4, 1) and alone.sequential is not None
+    assert 1 <= found.step <= 4 and found.sequential is not None
+    assert found.sequential.spent(1) == pytest.approx(alone.sequential.spent(1))
+    assert found.sequential.spent(4) < found.sequential.spent(1)
+    assert found.sequential.spent(4) == pytest.approx(found.difference.level)
+
+
+def test_what_the_seeds_decide_and_images_hardly_touch_is_not_called_undecidable(tmp_path: Path) -> None:
+    made = write_scores(study([0.0] * 8, categories=("a",)), tmp_path, 2000, 0.4, 0.02)
+    for step in (1, 2, 4):
+        found = Judgement(replace(made, max_seeds=20, first_look=3)).claims[0]
+        found = replace(found, p_holm=min(1.0, step * found.p), step=step, family=4)
+        assert found.p_holm < 0.05 and found.verdict == "supported"
 
 
 @pytest.mark.parametrize(
