@@ -171,7 +171,7 @@ def _compute(
         shown = view or supervisor.PlainView(supervisor.print_error)
         if remote is None:
             return run_on_slurm_here(plan, results, options, slurm, shown)
-        return run_on_slurm(plan, results, remote, slurm, shown, retry=options.retry_failed)
+        return run_on_slurm(plan, results, remote, options, slurm, shown)
     if remote is None:
         return supervisor.run_study(plan, results, options, view=view)
     from ablate.running.remote import run_planned

@@ -101,7 +101,7 @@ SharedFolder = Annotated[
 Lease = Annotated[
     float, typer.Option(min=1.0, help="Seconds until a silent machine's run is another's (--storage).")
 ]
-Slurm = Annotated[bool, typer.Option("--slurm", help="Have a SLURM array work on it (with --storage).")]
+Slurm = Annotated[bool, typer.Option("--slurm", help="Have a SLURM array work on it.")]
 Array = Annotated[
     int | None,
     typer.Option(

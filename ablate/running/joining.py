@@ -13,7 +13,7 @@ from ablate.running.file_systems import Mounts, check_shared_journal, mounted
 from ablate.running.folder import Workspace
 from ablate.running.journal import quiet_optuna, sound_journal
 from ablate.running.progress import View
-from ablate.running.recorded import load_plan
+from ablate.running.recorded import check_code, load_plan
 from ablate.running.session import RunOptions, announced, live_sessions, new_session
 from ablate.running.supervisor import planned_work, supervise
 from model.errors import ConfigError
@@ -24,11 +24,13 @@ def join_here(workspace: Workspace, options: RunOptions, view: View, mounts: Mou
 
     Raises
     ------
-    ConfigError: hosts may not share a journal in this folder, or the study is a search.
+    ConfigError: hosts may not share a journal in this folder, the study is a search, or it
+        was planned with other code.
     StorageError: there is no such study, or another supervisor runs another plan here.
     """
     quiet_optuna()
     plan = load_plan(workspace)
+    check_code(plan)
     check_shared_journal(workspace.root, "ablate worker", mounts)
     if plan.search:
         raise ConfigError("a search runs on one machine", hint="ablate resume goes on with it")

@@ -49,8 +49,10 @@ class Tally:
                 continue  # one of other categories
             scores = summarise(path, metric, split=self._split, stratum=stratum)
             values = [v for name, v in scores.items() if wanted is None or name in wanted]
+            if not values and stratum != WHOLE:
+                continue  # its categories have no such defects; a constraint without any value is broken
             if not values:
-                return metric if stratum == WHOLE else f"{metric} on {stratum}"
+                return metric
             found += values
         return ""
 

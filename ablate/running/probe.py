@@ -76,9 +76,15 @@ def probe(
 
     Raises
     ------
-    ConfigError: nobody else came, or from the same host.
+    ConfigError: nobody else came, or from the same host, or the file system loses locks whatever is found.
     StorageError: the folder cannot be written to or locked in, or the other side fell silent.
     """
+    here = file_system(root, mounts)
+    if here.loses_locks:
+        raise ConfigError(
+            f"{root} lies on {here.kind}, where locks can be lost unnoticed: no probe shows that",
+            hint="several hosts need --storage postgresql://...",
+        )
     side = _Side(root / FOLDER, host or this_host(), patience)
     own = lock(side.folder / f"{side.token}.lock")
     try:
@@ -94,7 +100,6 @@ def probe(
             )
         excluded, read = (_lead if first else _follow)(side, lock(side.folder / "lock"))
         names = (side.host.name, str(other["host"]))
-        here = file_system(root, mounts)
         found = Found(
             holds=all(excluded) and all(read),
             excluded=excluded,

@@ -15,9 +15,10 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter
 
 from ablate.running.folder import Workspace
+from ablate.study.code import run_codes
 from ablate.study.plan import Plan, PlanRow, Run
 from ablate.study.spec import Invocation, StudySpec
-from model.errors import StorageError
+from model.errors import ConfigError, StorageError
 from model.files import write_bytes, write_text
 from model.plugins import load_plugins
 
@@ -145,3 +146,14 @@ def write_spec(workspace: Workspace, spec: StudySpec) -> None:
     """
     write_text(workspace.invocation, spec.invocation.to_json())
     write_text(workspace.spec, spec.text)
+
+
+def check_code(plan: StoredPlan) -> None:
+    """Refuse to work on a plan of other code: a run's key holds its code. Raises ConfigError."""
+    code = run_codes()
+    for run in plan.runs:
+        if run.code_digest not in ("", "adopted", code(run.config, run.metrics)):
+            raise ConfigError(
+                f"this machine's code is not the one that '{plan.study}' was planned with",
+                hint="bring both to the same version, or plan the study again with this one",
+            )

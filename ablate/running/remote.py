@@ -33,16 +33,14 @@ from ablate.running.frame import FrameWriter
 from ablate.running.journal import quiet_optuna
 from ablate.running.mirror import mirror
 from ablate.running.progress import PlainView, View
-from ablate.running.recorded import StoredPlan, write_plan, write_spec
+from ablate.running.recorded import StoredPlan, check_code, write_plan, write_spec
 from ablate.running.scheduler import job_name
 from ablate.running.server import STORAGE, Address, Remote, find_address, open_server
 from ablate.running.session import PREPARING, RunOptions, announced, new_session
 from ablate.running.status import LiveWorker, RunStatus, StudyStatus, live_worker, since, time_left
 from ablate.running.supervisor import Work, print_error, supervise
 from ablate.running.worker import Ending, Worker
-from ablate.study.code import run_codes
 from ablate.study.plan import Plan
-from model.errors import ConfigError
 
 LOOK_EVERY = 1.0
 """Seconds between a supervisor's looks at the server."""
@@ -88,19 +86,8 @@ def join(study: str, root: Path, address: Address) -> Joined:
     ConfigError: this machine's code is not the one that the study was planned with.
     """
     joined = join_study(open_server(address, name=f"ablate {study}"), study, root)
-    _check_code(joined.plan)
+    check_code(joined.plan)
     return joined
-
-
-def _check_code(plan: StoredPlan) -> None:
-    """A run's key holds its code: results of other code must not be committed under it."""
-    code = run_codes()
-    for run in plan.runs:
-        if run.code_digest not in ("", "adopted", code(run.config, run.metrics)):
-            raise ConfigError(
-                f"this machine's code is not the one that '{plan.study}' was planned with",
-                hint="bring both to the same version, or plan the study again with this one",
-            )
 
 
 def work_on(joined: Joined, options: RunOptions, view: View | None = None) -> Result:

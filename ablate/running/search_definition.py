@@ -154,4 +154,5 @@ def describe_best(definition: Definition, best: FrozenTrial) -> str:
     split = "the reported images (data.selection: none)" if definition.selected_on_reported else "selection"
     pairs = zip(definition.search.judged_by, best.values, strict=True)
     score = f"{', '.join(f'{metric} {value:.4f}' for metric, value in pairs)} on {split}"
-    return f"best of the search: {found} ({score}; the highest of its trials, hence optimistic)"
+    kept = " that keep the constraints" if definition.search.constraints else ""
+    return f"best of the search: {found} ({score}; the highest of its trials{kept}, hence optimistic)"

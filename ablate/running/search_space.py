@@ -25,9 +25,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, WilcoxonPruner
+from optuna.pruners import BasePruner, NopPruner, WilcoxonPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from ablate.running.journal import categorical
 from ablate.running.judged import BREACHES
@@ -149,8 +149,25 @@ def make_pruner(search: SearchConfig) -> BasePruner:
         with _experimental():
             return WilcoxonPruner(p_threshold=PRUNE_P, n_startup_steps=PRUNE_RUNS - 1)
     if search.pruner == "median":
-        return MedianPruner(n_startup_trials=MEDIAN_TRIALS, n_warmup_steps=0)
+        return BelowMedian()
     return NopPruner()
+
+
+class BelowMedian(BasePruner):
+    """Prunes a trial whose mean lies below the median of the judged trials' after as many runs.
+
+    Not Optuna's own, which compares the best of a trial's means so far: after an easy first category that
+    one hardly ever prunes.
+    """
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """See the class."""
+        step = trial.last_step
+        if step is None:
+            return False
+        judged = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        means = [one.intermediate_values[step] for one in judged if step in one.intermediate_values]
+        return len(means) >= MEDIAN_TRIALS and trial.intermediate_values[step] < float(np.median(means))
 
 
 @contextlib.contextmanager

@@ -92,9 +92,15 @@ def _ignore_warning() -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
-def worker_command(workspace: Workspace) -> tuple[str, ...]:
-    """What a task runs, in the submitting process's Python."""
+def worker_command(workspace: Workspace, options: RunOptions) -> tuple[str, ...]:
+    """What a task runs, in the submitting process's Python: one worker with the session's own options."""
     root = str(workspace.root.resolve())
+    further = {
+        "--timeout": None if options.timeout is None else f"{options.timeout:g}",
+        "--retries": str(options.retries),
+        "--device": options.device,
+        "--cache": options.cache_dir and str(Path(options.cache_dir).resolve()),
+    }
     return (
         sys.executable,
         "-m",
@@ -105,6 +111,7 @@ def worker_command(workspace: Workspace) -> tuple[str, ...]:
         root,
         "--workers",
         "1",
+        *(word for name, value in further.items() if value is not None for word in (name, value)),
     )
 
 
@@ -137,15 +144,15 @@ def submit(workspace: Workspace, options: SlurmConfig, command: tuple[str, ...])
 
 
 def run_on_slurm(
-    plan: Plan, root: Path, remote: Remote, asked: SlurmConfig, view: View, *, retry: bool = False
+    plan: Plan, root: Path, remote: Remote, options: RunOptions, asked: SlurmConfig, view: View
 ) -> Result:
     """Plan a study on a server, have a SLURM array work on it, and wait for them.
 
     Ctrl-C ends the waiting alone: the array goes on, and ``ablate status`` shows it.
     """
     os.environ[STORAGE] = remote.address.url
-    joined = start_planned(plan, root, remote, retry=retry)
-    command = worker_command(joined.workspace)
+    joined = start_planned(plan, root, remote, retry=options.retry_failed)
+    command = worker_command(joined.workspace, options)
     stopped, took = _wait(joined.workspace, asked, command, lambda: read_shared(joined), view)
     view.close()
     fetch_results(joined)
@@ -177,7 +184,11 @@ def run_on_slurm_here(
         work = planned_work(journal, stored, options, notes)
         for line in work.notes:
             view.say(line)
-        stopped, took = _wait(workspace, asked, command or worker_command(workspace), work.read, view)
+        command = command or worker_command(workspace, options)
+        stopped, took = _wait(workspace, asked, command, work.read, view)
+        # Another plan, as of a further round with more seeds, may not begin while they hold this one.
+        while stopped is None and len(live_sessions(workspace)) > 1:
+            time.sleep(LOOK_EVERY)
         work.finished()
         return conclude(workspace, work.read(), stopped, took)
 
@@ -206,6 +217,10 @@ def _wait(
             state = read()
             view.update(state)
             done, total = settled(state)
+            if done == total:
+                for job in jobs:
+                    if job.state == "PENDING":  # it would find nothing
+                        job.cancel(check=False)
             if done == total or all(job.state in _ENDED for job in jobs):
                 return None, time.monotonic() - began
             time.sleep(LOOK_EVERY)

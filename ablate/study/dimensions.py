@@ -78,11 +78,12 @@ def holds(condition: Condition, values: Mapping[str, Any]) -> bool:
 
 
 def parents_first(space: Space) -> Iterator[tuple[str, Dimension]]:
-    """The dimensions, each behind those that its condition names; else in the space's order."""
+    """The dimensions, each behind those that its condition names; else in the space's order.
+
+    Conditions that go round in a circle are left out: no space that was read has them.
+    """
     left = dict(space)
-    while left:
-        ready = [path for path, each in left.items() if not set(each.when) & set(left)]
-        assert ready, "conditions go round in a circle"
+    while ready := [path for path, each in left.items() if not set(each.when) & set(left)]:
         yield from ((path, left.pop(path)) for path in ready)
 
 

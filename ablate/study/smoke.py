@@ -26,6 +26,7 @@ def smoke(spec: StudySpec) -> StudySpec:
         trials=2,
         seeds=spec.search.seeds[:1],
         fresh_seeds=spec.search.fresh_seeds[:2],
+        pruner="none",  # one run per trial leaves nothing to stop
         constraints=(),  # which no tiny model keeps
     )
     return replace(

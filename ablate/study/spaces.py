@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from ablate.study.checking import Set, build, check_value, given_settings
-from ablate.study.dimensions import Choices, ConditionalChoices, Dimension, Range, Space, same
+from ablate.study.dimensions import (
+    Choices,
+    ConditionalChoices,
+    Dimension,
+    Range,
+    Space,
+    parents_first,
+    same,
+)
 from ablate.study.grids import has_grid, most_points
 from ablate.study.located import Located, Mark
 from ablate.study.problems import Problems
@@ -162,9 +170,8 @@ def _allowed(path: str, other: str, node: Located, known: Choices) -> list[Any]:
 
 
 def _check_circles(space: Space, given: Mapping[str, Set]) -> None:
-    left = dict(space)
-    while ready := [path for path, each in left.items() if not set(each.when) & set(left)]:
-        for path in ready:
-            del left[path]
-    for path in left:
-        given[path].key.fail(f"search.space: the conditions of {', '.join(left)} go round in a circle")
+    left = space.keys() - dict(parents_first(space)).keys()
+    for path in (path for path in space if path in left):
+        given[path].key.fail(
+            f"search.space: the conditions of {', '.join(sorted(left))} go round in a circle"
+        )

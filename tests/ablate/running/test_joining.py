@@ -53,6 +53,15 @@ def test_on_nfs_nobody_joins_whatever_a_probe_says(tmp_path: Path) -> None:
         join_here(workspace, RunOptions(), view, mounts=lambda: [Mount("server:/export", "/", "nfs4")])
 
 
+def test_a_host_with_other_code_does_not_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace, _, _ = open_study(tmp_path, fakes.make_fake_plan())
+    allow_sharing(tmp_path)
+    monkeypatch.setattr("ablate.running.recorded.run_codes", lambda: lambda _config, _metrics: "other")
+    with pytest.raises(ConfigError, match="code is not the one"):
+        join_here(workspace, RunOptions(), PlainView(lambda _: None))
+    assert states(open_ledger(workspace)) == ["WAITING"] * len(states(open_ledger(workspace)))
+
+
 def test_a_worker_of_a_job_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def said() -> tuple[str, str]:
         LiveFile(tmp_path / "w.json", WORKER, 1).say(now=True)

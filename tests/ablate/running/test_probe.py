@@ -90,6 +90,12 @@ def test_who_stays_alone_is_told_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / RECORD).exists()
 
 
+def test_where_locks_get_lost_unnoticed_nothing_is_tried(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="lies on NFS, where locks can be lost unnoticed"):
+        probe(tmp_path, mounts=lambda: [Mount("server:/export", "/", "nfs4")])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_locks_says_so_at_once(tmp_path: Path) -> None:
     class Refused(KernelLock):
         def try_acquire(self) -> bool:

@@ -25,19 +25,19 @@ import pandas as pd
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from ablate.running.conclusion import Result
 from ablate.running.folder import Workspace
 from ablate.running.journal import Journal
-from ablate.running.judged import best_trial, front, keeps
+from ablate.running.judged import BREACHES, best_trial, front, keeps
 from ablate.running.ledger import Nothing
 from ablate.running.locks import KernelLock
 from ablate.running.progress import PlainView
 from ablate.running.recorded import load_plan
 from ablate.running.search import run_search, search_table
 from ablate.running.search_definition import Definition, dump_definition, load_definition
-from ablate.running.search_space import PRUNE_RUNS, distribution, values_of
+from ablate.running.search_space import MEDIAN_TRIALS, PRUNE_RUNS, BelowMedian, distribution, values_of
 from ablate.running.searcher import Held, Searcher
 from ablate.running.session import RunOptions, Session, WorkerId
 from ablate.running.status import read_searched, status
@@ -463,6 +463,21 @@ def test_a_metric_that_is_missing_for_a_constraint_fails_the_trial(tmp_path: Pat
     assert failed.user_attrs["reason"] == "seed 0: pixel_ap is undefined"
 
 
+def test_a_category_without_such_defects_is_left_out_of_a_constraint(tmp_path: Path) -> None:
+    rest = "  constraints: [aupro on orientation=horizontal >= 5, aupro on orientation=vertical >= 5]"
+    part = searcher(tmp_path, make_spec(trials=1, seeds=2, rest=rest))
+
+    def one_has_some(run: Any, folder: Path, _: Any) -> None:
+        fakes.write_metrics(run, folder, 0.8)
+        if run.seed == part.search.seeds[0]:
+            with (folder / "metrics.csv").open("a") as stream:
+                stream.write("domain_a,selection,orientation=horizontal,aupro,0.4,\n")
+
+    (trial,) = judge_all(part, one_has_some)
+    assert trial.state == TrialState.COMPLETE and not keeps(trial)
+    assert trial.user_attrs[BREACHES] == pytest.approx([-35.0, 100.0])
+
+
 @pytest.mark.usefixtures("log")
 def test_a_search_whose_constraints_nothing_keeps_names_the_nearest(tmp_path: Path) -> None:
     def grid(rest: str) -> StudySpec:
@@ -548,6 +563,23 @@ def test_wilcoxon_pruning_stops_what_cannot_win(tmp_path: Path) -> None:
 def test_median_pruning_on_one_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="it stops between runs"):
         run(tmp_path, make_spec(seeds=1, pruner="median"))
+
+
+def test_median_pruning_looks_at_the_mean_so_far_not_at_the_best_one() -> None:
+    """An easy first category does not keep a trial that falls behind in the others."""
+    study = optuna.create_study(direction="maximize")
+    for _ in range(MEDIAN_TRIALS):
+        trial = study.ask()
+        for step in range(3):
+            trial.report(0.9, step)
+        study.tell(trial, 0.9)
+    late = optuna.create_trial(value=None, state=TrialState.RUNNING, intermediate_values={0: 0.95})
+    pruner = BelowMedian()
+    assert not pruner.prune(study, late)
+    later = optuna.create_trial(value=None, state=TrialState.RUNNING, intermediate_values={0: 0.95, 1: 0.7})
+    assert pruner.prune(study, later)
+    alone = optuna.create_study(direction="maximize")
+    assert not pruner.prune(alone, later)
 
 
 def test_median_pruning_stops_the_worse_half_but_not_the_baseline(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import pytest
 
 from ablate.cli.commands import main
 from ablate.running.cluster import Joined
+from ablate.running.folder import Workspace
 from ablate.running.progress import PlainView
 from ablate.running.remote import read_shared
 from ablate.running.server import STORAGE
 from ablate.running.session import RunOptions
-from ablate.running.slurm import run_on_slurm_here, submit
+from ablate.running.slurm import run_on_slurm_here, submit, worker_command
 from ablate.study.slurm import SlurmConfig
 from tests.ablate import runner_fakes as fakes
 from tests.ablate.running.postgresql import PostgresServer
@@ -146,3 +147,12 @@ def test_slurm_without_a_server_is_refused_with_the_way_out(
     assert "no probe has shown" in said
     assert "--storage postgresql://" in said
     assert f"`ablate doctor --probe {tmp_path}` on two hosts" in said
+
+
+def test_a_task_has_the_options_of_its_session(tmp_path: Path) -> None:
+    options = RunOptions(timeout=5400.0, retries=3, device="cpu", cache_dir=str(tmp_path / "cache"))
+    command = " ".join(worker_command(Workspace(tmp_path / "s"), options))
+    assert "--timeout 5400 --retries 3 --device cpu" in command
+    assert f"--cache {tmp_path / 'cache'}" in command
+    plain = worker_command(Workspace(tmp_path / "s"), RunOptions())
+    assert not {"--timeout", "--device", "--cache"} & set(plain)
