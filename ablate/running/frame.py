@@ -26,14 +26,15 @@ FRAME_TAIL = ("seed", "category", "split", "stratum", "metric", "value", "key")
 
 
 class FrameWriter:
-    """Keeps ``runs.csv`` in step with ``runs/``; reads each committed folder once."""
+    """Keeps ``runs.csv`` in step with ``runs/``; reads each committed folder once.
+
+    Damaged runs are left out: who runs the study, repairs or verifies it is told of them.
+    """
 
     def __init__(self, workspace: Workspace, plan: StoredPlan) -> None:
         self.workspace = workspace
         self.plan = plan
         self._scores: dict[str, list[Score]] = {}
-        self.damaged: dict[str, str] = {}
-        """Committed runs that were left out, and why."""
 
     def frame(self) -> pd.DataFrame:
         """The tidy long frame: one row per cell, category, split, stratum and metric.
@@ -66,11 +67,14 @@ class FrameWriter:
         if row.key not in self._scores:
             if not self.workspace.committed(row.key):
                 return []
-            if why := damage(self.workspace.run_dir(row.key), row.key):
-                self.damaged[row.key] = why
+            folder = self.workspace.run_dir(row.key)
+            if damage(folder, row.key):
                 return []
-            with storage_errors(self.workspace.run_dir(row.key)):
-                self._scores[row.key] = list(read_scores(self.workspace.run_dir(row.key) / "metrics.csv"))
+            try:
+                with storage_errors(folder):
+                    self._scores[row.key] = list(read_scores(folder / "metrics.csv"))
+            except (KeyError, TypeError, ValueError):  # changed since this process looked at the folder
+                return []
         return self._scores[row.key]
 
 

@@ -31,6 +31,8 @@ def read_scores(path: Path) -> Iterator[Score]:
     """The lines of a metrics.csv. Raises OSError, KeyError or ValueError if it is not one."""
     with path.open(encoding="utf-8", newline="") as stream:
         for line in csv.DictReader(stream):
+            if line["value"] is None:
+                raise ValueError("a line is cut off")
             value = float(line["value"]) if line["value"] else math.nan
             yield Score(
                 line["category"],

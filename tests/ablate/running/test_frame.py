@@ -97,6 +97,17 @@ def test_a_published_frame_is_not_replaced_by_fewer_runs(tmp_path: Path) -> None
     assert workspace.frame.read_text() == before
 
 
+@pytest.mark.parametrize("content", [b"category,spl", b"", b"category,split,stratum,metric,value\na,b"])
+def test_a_run_that_is_torn_once_it_was_looked_at_is_left_out(tmp_path: Path, content: bytes) -> None:
+    workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(seeds=2))
+    runs = [finish(ledger, take(ledger, stored)) or key for key in (stored.runs[0].key, stored.runs[1].key)]
+    whole = set(collect(workspace.study_dir, stored)["key"])
+    assert len(whole) == len(runs) == 2  # and both folders have been looked at
+    (workspace.run_dir(stored.runs[0].key) / "metrics.csv").write_bytes(content)
+    FrameWriter(workspace, stored).write()
+    assert set(read_frame(workspace)["key"]) == whole - {stored.runs[0].key}
+
+
 def test_factors_are_columns(tmp_path: Path) -> None:
     extra = "factors: {design: one-at-a-time, tail.q: [0.02, 0.3]}"
     workspace, stored, ledger = open_study(tmp_path, fakes.make_fake_plan(extra=extra))
