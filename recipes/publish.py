@@ -29,6 +29,9 @@ STUDIES = (
     "prior_b",
     "prior_c",
     "priors_tiles",
+    "priors_combined",
+    "priors_long",
+    "pseudo",
     "reference_rows",
 )
 """Files below ``studies/``, in the order in which the page of answers names them."""
