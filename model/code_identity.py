@@ -12,7 +12,7 @@ import contextlib
 import functools
 import hashlib
 import inspect
-import sysconfig
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,11 @@ def check_source(entry: object, what: str) -> None:
 
 def _plugged(entry: Callable[..., Any]) -> tuple[dict[str, str], list[str]]:
     """Digests of a plug-in's modules by dotted name, and what of ``model`` they import."""
-    name, path = entry.__module__, Path(inspect.getfile(entry))
+    # Not by the function's own code: of a decorated one that is the decorator's.
+    name, path = entry.__module__, Path(str(sys.modules[entry.__module__].__file__))
     depth = name.count(".") + (path.name == "__init__.py")
     top, folder = name.partition(".")[0], path.parents[depth]
-    installed = any(folder == Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib"))
+    installed = folder.name in ("site-packages", "dist-packages")
     found: dict[str, str] = {}
     of_model: list[str] = []
     pending = [name]

@@ -92,6 +92,11 @@ class JudgedClaim:
         return found if self._holds_on_new_images else "undecidable"
 
     @property
+    def decided_by_seeds(self) -> bool:
+        """Whether the seeds alone decide it, whatever new images would say."""
+        return self._by_seeds is not None
+
+    @property
     def _by_seeds(self) -> ClaimVerdict | None:
         """What the seeds decide, None if nothing."""
         if self.difference.identical or not self.p_holm < self.difference.alpha:
@@ -113,9 +118,14 @@ class JudgedClaim:
         made = self.images
         if made is None or np.isnan(made.low):
             return True
-        # Of a sequential claim at the error by which its seeds are judged, at Holm's step and these looks:
-        # the interval that is shown is that of the first step.
-        spent = None if self.sequential is None else self.sequential.spent(self.step)
+        return self._holds(made)
+
+    def _holds(self, made: SeedsAndImages) -> bool:
+        """At the error by which the seeds are judged: Holm's step, and the looks of a sequential claim. The
+        intervals that are shown are not adjusted, or those of the first step."""
+        spent = self.difference.alpha / self.step
+        if self.sequential is not None:
+            spent = self.sequential.spent(self.step)
         if self.claim.direction == "~":
             return made.within(self.claim.margin, spent)
         return made.apart(self.claim.margin, spent)
@@ -145,6 +155,8 @@ class JudgedClaim:
         """About how many more test images of the same mix would decide; None as above."""
         if self.verdict != "undecidable" or self.images is None:
             return None
+        if self._by_seeds is not None:  # what the seeds have decided does not hold on new images
+            return self.images.images_until(self._holds)
         effect = self.difference.estimate.mean - self.held_against
         if self.claim.direction == "~":
             effect = self.claim.margin - abs(self.difference.estimate.mean)

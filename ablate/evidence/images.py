@@ -19,7 +19,8 @@ level goes in as it is, a difference as the difference of the placements or jack
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -220,6 +221,18 @@ class SeedsAndImages:
         if not size > 0 or not np.isfinite(self.image_variance):
             return None
         return max(0, int(np.ceil(self.images * ((self.image_floor / size) ** 2 - 1))))
+
+    def images_until(self, holds: Callable[[SeedsAndImages], bool], most: int = 1_000_000) -> int | None:
+        """The fewest more images of the same mix with which ``holds``, the seeds as they are; None if
+        ``most`` are too few."""
+
+        def enough(more: int) -> bool:
+            scale = self.images / (self.images + more)
+            return holds(replace(self, image_variance=self.image_variance * scale))
+
+        if not enough(most):
+            return None
+        return bisect.bisect_left(range(most), True, key=enough)
 
 
 def _half_widths(seed: float, image: float, S: int, alpha: float) -> tuple[float, float]:

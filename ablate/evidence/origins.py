@@ -59,8 +59,8 @@ def _memory(all_facts: Iterable[Mapping[str, Any]]) -> list[str]:
     if not smallest:
         return []
     return [
-        f"{len(smallest)} runs met the end of the device's memory and were trained in micro-batches (size "
-        f"{min(smallest)} at the least); their gradients are those of whole batches, up to rounding."
+        f"Runs whose batch did not fit into the device's memory: {len(smallest)}. They were trained in "
+        f"micro-batches (size {min(smallest)} at the least), by the gradients of whole ones up to rounding."
     ]
 
 

@@ -63,7 +63,8 @@ def _trial(line: Mapping[str, str], search: SearchConfig) -> Trial:
     return Trial(
         number=int(line["trial"]),
         state=line["state"],
-        values=tuple(float(text) for text in written) if all(written) else (),
+        # What a pruned one had is a mean over some of its runs, easier or harder ones than the others'.
+        values=tuple(map(float, written)) if line["state"] == "complete" and all(written) else (),
         params={path: there[path] for path in search.space if path in there},
         broken=bool(line.get("broken", "")),
         front=line.get("front", "") == "yes",

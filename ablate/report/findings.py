@@ -76,7 +76,8 @@ def claim_reason(judged: JudgedClaim, results: Results | None = None) -> str:
         sentences.append(f"About {plural(judged.more_seeds, 'more seed')} would decide it.")
     if judged.more_images:
         more = plural(judged.more_images, "more test image")
-        sentences.append(f"It takes about {more} of the same kind for seeds to decide it.")
+        what = "for it to hold on new ones" if judged.decided_by_seeds else "for seeds to decide it"
+        sentences.append(f"It takes about {more} of the same kind {what}.")
     blind = d.detectable
     if judged.verdict == "undecided" and not judged.there.gaps and math.isfinite(blind):
         sentences.append(

@@ -109,13 +109,25 @@ def test_a_plug_in_counts_with_what_it_brings_along(
 def test_beside_an_installed_plug_in_lies_what_is_not_its_own(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    packages = tree / "lib" / "site-packages"
+    packages.mkdir(parents=True)
     for name in ("ideas.py", "beside.py"):
-        (tree / name).write_text(HELPERS[name])
-    monkeypatch.syspath_prepend(tree)
-    sys.modules.pop("ideas", None)
+        (packages / name).write_text(HELPERS[name])
+    monkeypatch.syspath_prepend(packages)
+    for name in ("ideas", "beside"):
+        sys.modules.pop(name, None)
     build = importlib.import_module("ideas").build
-    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tree))
     assert set(modules_below([], entries=[build], folder=tree)) == {"ideas"}
+
+
+def test_a_decorated_function_is_its_own_module_s(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "dressed.py").write_text(
+        "import contextlib\nclass quiet(contextlib.ContextDecorator):\n    def __enter__(self): pass\n"
+        "    def __exit__(self, *_): pass\n@quiet()\ndef measure():\n    return 1\n"
+    )
+    monkeypatch.syspath_prepend(tree)
+    measure = importlib.import_module("dressed").measure
+    assert set(modules_below([], entries=[measure], folder=tree)) == {"dressed"}
 
 
 def test_code_that_cannot_be_read_is_refused() -> None:

@@ -190,6 +190,26 @@ def test_images_are_asked_at_the_step_at_which_the_seeds_decide(tmp_path: Path) 
     assert found.sequential.spent(4) == pytest.approx(found.difference.level)
 
 
+def test_images_that_lack_are_those_with_which_the_verdict_would_hold(tmp_path: Path) -> None:
+    made = write_scores(study([0.0] * 5, categories=("a",)), tmp_path, 200, 0.15, 0.3)
+    found = Judgement(made).claims[0]
+    assert found.decided_by_seeds and found.verdict == "undecidable" and found.images is not None
+    assert found.more_images
+    for more, verdict in ((found.more_images, "supported"), (found.more_images - 1, "undecidable")):
+        scale = found.images.images / (found.images.images + more)
+        images = replace(found.images, image_variance=found.images.image_variance * scale)
+        assert replace(found, images=images).verdict.replace("refuted", "supported") == verdict
+
+
+def test_new_images_are_asked_at_holms_step_of_fixed_seeds_too(tmp_path: Path) -> None:
+    made = write_scores(study([0.0] * 5, categories=("a",)), tmp_path, 400, 0.3, 0.5)
+    found = Judgement(made).claims[0]
+    assert found.images is not None and found.verdict == "supported"
+    level = next(a for a in np.geomspace(0.05, 1e-9, 200) if not found.images.apart(0.0, float(a)))
+    steps = int(0.05 / level) + 1
+    assert replace(found, step=steps, family=steps).verdict == "undecidable"
+
+
 def test_what_the_seeds_decide_and_images_hardly_touch_is_not_called_undecidable(tmp_path: Path) -> None:
     made = write_scores(study([0.0] * 8, categories=("a",)), tmp_path, 2000, 0.4, 0.02)
     for step in (1, 2, 4):

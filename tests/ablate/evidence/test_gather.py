@@ -91,7 +91,9 @@ def test_runs_that_met_the_end_of_memory_are_pointed_out(tmp_path: Path) -> None
         (folder / "provenance.json").write_text(json.dumps({"micro_batches": sizes}))
     (warning,) = gather(tmp_path / "s").warnings
     assert (
-        warning.startswith("2 runs met the end of the device's memory") and "size 2 at the least" in warning
+        warning.startswith("Runs whose batch did not fit")
+        and "memory: 2." in warning
+        and "size 2 at" in warning
     )
 
 
