@@ -25,6 +25,7 @@ STUDIES = (
     "known_effects",
     "known_effects_tiles",
     "mechanism",
+    "mechanism_tiles",
     "prior_a",
     "prior_b",
     "prior_c",
