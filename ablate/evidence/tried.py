@@ -197,11 +197,15 @@ class Surface:
         return np.array(rows)
 
 
+def index_of(dimension: Choices, value: Any) -> int:
+    """Which of the choices a value is, by its text."""
+    return [choice_text(each) for each in dimension.values].index(choice_text(value))
+
+
 def _code(dimension: Dimension, value: Any) -> float:
     """A value as the forest sees it."""
     if isinstance(dimension, Choices):
-        texts = [choice_text(each) for each in dimension.values]
-        return float(texts.index(choice_text(value)))
+        return float(index_of(dimension, value))
     low, high = dimension.low, dimension.high
     if dimension.log:
         return math.log(float(value) / low) / math.log(high / low)

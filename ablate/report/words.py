@@ -7,6 +7,7 @@ difference is called the same everywhere.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -227,3 +228,13 @@ def claim_text(claim: Claim, results: Results | None = None, *, metric: bool = T
     by = f" by {metric_label(claim.metric)}" if metric else ""
     left, right = (variant_label(results, name) for name in (claim.left, claim.right))
     return f"{left} {claim.direction} {right}{claim.compared.removeprefix(claim.right)}{by}"
+
+
+def slug(text: str) -> str:
+    """Part of a file name: letters and digits of any script. Different texts may give the same."""
+    return re.sub(r"[\W_]+", "_", text).strip("_")
+
+
+def selecting_images(on_report: bool) -> str:
+    """What a search's configurations were judged on."""
+    return "the reported images" if on_report else "the images that select"

@@ -23,9 +23,8 @@ from ablate.report.figures.style import (
     n_text,
     new_figure,
     set_limits,
-    slug,
 )
-from ablate.report.words import metric_label, variant_label
+from ablate.report.words import metric_label, slug, variant_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

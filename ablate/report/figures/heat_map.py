@@ -14,8 +14,8 @@ from ablate.evidence.results import Results
 from ablate.evidence.stats import Estimate
 from ablate.report.figures.lettering import level_name
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
-from ablate.report.figures.style import GREY, Drawing, n_text, new_figure, slug
-from ablate.report.words import DASH, fixed, interval_text, metric_label, variant_label
+from ablate.report.figures.style import GREY, Drawing, n_text, new_figure
+from ablate.report.words import DASH, fixed, interval_text, metric_label, slug, variant_label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ import numpy as np
 from ablate.evidence.judgement import Judgement
 from ablate.evidence.searched import Searched
 from ablate.evidence.stats import POINTS
-from ablate.evidence.tried import Effect, Surface, Trial, choice_text, enough, winner_of
+from ablate.evidence.tried import Effect, Surface, Trial, enough, index_of, winner_of
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
 from ablate.report.figures.style import (
     BLUE,
@@ -22,10 +22,9 @@ from ablate.report.figures.style import (
     VERMILION,
     Drawing,
     new_figure,
-    slug,
     wrapped,
 )
-from ablate.report.words import metric_label, plural, setting_text
+from ablate.report.words import metric_label, plural, selecting_images, setting_text, slug
 from ablate.study.dimensions import Choices, Dimension, Space
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def drawings(judgement: Judgement) -> Iterator[Drawing]:
     """History, slices, importances and contour of each search, and the front of two objectives."""
     results = judgement.results
     paper = paper_of(results.venue)
-    where = "the reported images" if results.selects_on_report else "the images that select"
+    where = selecting_images(results.selects_on_report)
     for one in results.searched:
         judged = [trial for trial in one.trials if trial.values]
         if len(judged) < _LEAST:
@@ -232,7 +231,7 @@ def _scatter(
 def _place(dimension: Dimension, value: Any) -> float:
     """Where a value stands on its axis: a choice by its number."""
     if isinstance(dimension, Choices):
-        return float([choice_text(each) for each in dimension.values].index(choice_text(value)))
+        return float(index_of(dimension, value))
     return float(value)
 
 

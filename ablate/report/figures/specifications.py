@@ -13,9 +13,9 @@ from ablate.evidence.specification import (
     specification_curves,
 )
 from ablate.report.figures.paper import PLAIN, Paper, paper_of
-from ablate.report.figures.style import BLUE, GREY, VERMILION, Drawing, new_figure, set_limits, slug
+from ablate.report.figures.style import BLUE, GREY, VERMILION, Drawing, new_figure, set_limits
 from ablate.report.tables.difference_columns import interval_name
-from ablate.report.words import fixed, metric_label, p_text, plural, stratum_label
+from ablate.report.words import fixed, metric_label, p_text, plural, slug, stratum_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -182,8 +182,3 @@ def legend_columns(figure: Figure, labels: Sequence[str], width: float) -> int:
     columns = max(1, min(len(labels), int((width - 0.1) / widest)))
     figure.set_figheight(figure.get_figheight() + 0.155 * math.ceil(len(labels) / columns))
     return columns
-
-
-def slug(text: str) -> str:
-    """Part of a file name: letters and digits of any script. Different texts may give the same."""
-    return re.sub(r"[\W_]+", "_", text).strip("_")

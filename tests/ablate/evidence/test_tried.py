@@ -32,6 +32,7 @@ def test_trials_are_read_with_what_is_there(tmp_path: Path) -> None:
         "1,complete,0.8,1,,0.4,,aupro >= 50 by 2,,,0.25\n"
         '2,fail,,,NaN loss,,,,"{""from"": 1.0}",,1\n'
         "3,running,,,,,,,both,,\n"
+        "4,pruned,0.99,1,,0.9,,,both,0.1,0.5\n"
     )
     assert read_trials(table, search("image_auroc", "aupro")) == (
         Trial(0, "complete", (0.9, 0.5), {"tail.direction": "both", "tail.q": 0.1, "tail.alpha": 0.5},
@@ -39,6 +40,8 @@ def test_trials_are_read_with_what_is_there(tmp_path: Path) -> None:
         Trial(1, "complete", (0.8, 0.4), {"tail.direction": None, "tail.alpha": 0.25}, broken=True),
         Trial(2, "fail", (), {"tail.direction": {"from": 1.0}, "tail.alpha": 1.0}),
         Trial(3, "running", (), {"tail.direction": "both"}),
+        # What it had is a mean of the runs before it was stopped: it is no rival of the others.
+        Trial(4, "pruned", (), {"tail.direction": "both", "tail.q": 0.1, "tail.alpha": 0.5}),
     )  # fmt: skip
     with pytest.raises(KeyError):
         read_trials(table, search("image_auroc", "pixel_ap"))
